@@ -1,0 +1,98 @@
+/**
+ * The kernel's limits on watching, and who uses them up.
+ *
+ * @module
+ */
+
+import type { SystemError } from "../ffi/errno.ts";
+import { WatchLimitError } from "../ffi/errno.ts";
+import { readDirectory, readLink, readText } from "../ffi/file.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString, decodeText } from "../ffi/text.ts";
+
+/** The sysctls below `/proc/sys/fs` that bound a watcher. */
+export const LIMITS = [
+  "inotify/max_user_watches",
+  "inotify/max_user_instances",
+  "inotify/max_queued_events",
+  "fanotify/max_user_marks",
+  "fanotify/max_user_groups",
+  "fanotify/max_queued_events",
+] as const;
+
+/** One of {@linkcode LIMITS}. */
+export type LimitName = (typeof LIMITS)[number];
+
+/** The value of a limit; undefined where the kernel has none (fanotify's are there since 5.13). */
+export function readLimit(libc: Libc, name: LimitName): number | undefined {
+  const text = readText(libc, `/proc/sys/fs/${name}`);
+  return text === undefined ? undefined : Number(text);
+}
+
+/** What one process holds, of those whose fds this user may look at. */
+export interface LimitUser {
+  readonly pid: number;
+  readonly comm: string;
+  /** inotify instances and watches, fanotify groups and marks. */
+  readonly instances: number;
+  readonly watches: number;
+  readonly groups: number;
+  readonly marks: number;
+}
+
+/** Who holds inotify instances and fanotify groups: from `/proc/PID/fd` and `fdinfo`, the largest first. */
+export function limitUsers(libc: Libc): LimitUser[] {
+  const users: LimitUser[] = [];
+  for (const { name: pid } of readDirectory(libc, cString("/proc")) ?? []) {
+    if (!/^\d+$/.test(pid)) continue;
+    const held = { instances: 0, watches: 0, groups: 0, marks: 0 };
+    for (const { name: fd } of readDirectory(libc, cString(`/proc/${pid}/fd`)) ?? []) {
+      const link = readLink(libc, `/proc/${pid}/fd/${fd}`);
+      const kind = link === undefined ? "" : decodeText(link);
+      if (kind !== "anon_inode:inotify" && kind !== "anon_inode:[fanotify]") continue;
+      // One line a watch or mark: `inotify wd:1 ino:…`, `fanotify ino:…`, `fanotify sdev:…`; one more for the group.
+      const info = readText(libc, `/proc/${pid}/fdinfo/${fd}`) ?? "";
+      const lines = info.split("\n").filter((line) => /^(inotify wd|fanotify (ino|sdev|mnt_id))/.test(line));
+      if (kind === "anon_inode:inotify") {
+        held.instances++;
+        held.watches += lines.length;
+      } else {
+        held.groups++;
+        held.marks += lines.length;
+      }
+    }
+    if (held.instances + held.groups === 0) continue;
+    const comm = readText(libc, `/proc/${pid}/comm`)?.trimEnd() ?? "?";
+    users.push({ pid: Number(pid), comm, ...held });
+  }
+  const size = (user: LimitUser) => user.watches + user.marks + user.instances + user.groups;
+  return users.sort((a, b) => size(b) - size(a));
+}
+
+const COUNTED: Readonly<Partial<Record<LimitName, keyof LimitUser>>> = {
+  "inotify/max_user_watches": "watches",
+  "inotify/max_user_instances": "instances",
+  "fanotify/max_user_marks": "marks",
+  "fanotify/max_user_groups": "groups",
+};
+
+/** `error` as a {@linkcode WatchLimitError} that says which limit, its value now, who uses it up, and the remedy. */
+export function limitError(libc: Libc, name: LimitName, error: SystemError): WatchLimitError {
+  const value = readLimit(libc, name);
+  const counted = COUNTED[name];
+  const users = counted === undefined ? [] : limitUsers(libc)
+    .filter((user) => Number(user[counted]) > 0)
+    .sort((a, b) => Number(b[counted]) - Number(a[counted]))
+    .slice(0, 3)
+    .map((user) => `${user.comm} (${user.pid}) ${user[counted]}`);
+  const sysctl = `fs.${name.replace("/", ".")}`;
+  return new WatchLimitError(error.message, {
+    errno: error.errno,
+    syscall: error.syscall,
+    ...(error.path === undefined ? {} : { path: error.path }),
+    hint: `${sysctl} is ${value ?? "unknown"}` +
+      (users.length === 0 ? "" : `, held by ${users.join(", ")}`) +
+      `; raise it with: sysctl ${sysctl}=${(value ?? 4096) * 4}`,
+    cause: error,
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * The event as a consumer sees it.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Kind } from "./kinds.ts";
+
+/** Who did it. What cannot be known is absent, never guessed. */
+export interface Actor {
+  /** The process (thread group), in our pid namespace. */
+  readonly pid: number;
+  /** The thread. */
+  readonly tid?: number;
+  readonly ppid?: number;
+  /** Effective user id. */
+  readonly uid?: number;
+  /** Effective group id. */
+  readonly gid?: number;
+  /** The user who logged in, whatever su and sudo made of it. */
+  readonly loginUid?: number;
+  /** The login session. */
+  readonly session?: number;
+  /** The first 15 bytes of the thread's name. */
+  readonly comm?: string;
+  /** The executable. */
+  readonly exe?: string;
+  readonly cmdline?: readonly string[];
+  /** Path in the cgroup hierarchy (of version 2 where both are mounted). */
+  readonly cgroup?: string;
+  readonly container?: string;
+  readonly syscall?: string;
+  /** Whether it was this process. */
+  readonly self: boolean;
+  /** The process had left before it could be looked at. */
+  readonly gone?: true;
+  /**
+   * `exact`: the kernel named the process and it was still the same one when it was looked at. `likely`: named by its
+   * number alone, which another process may have got since. `ambiguous`: one of several.
+   */
+  readonly confidence: "exact" | "likely" | "ambiguous";
+}
+
+/** What is known beyond kind and path. Open-ended; typed for what sentinode puts in. */
+export interface Attributes {
+  /** `create.link`: another name of the same file. */
+  readonly linkOf?: string;
+  /** `lost`: how many events, where that is known. */
+  readonly count?: number;
+  /** `lost`: why. */
+  readonly reason?: string;
+  readonly [name: string]: unknown;
+}
+
+/** What happened to a file. */
+export interface WatchEvent {
+  readonly kind: Kind;
+  /** Absolute; U+FFFD where the name is not valid UTF-8. */
+  readonly path: string;
+  /** The path's bytes, present where it is not valid UTF-8. */
+  readonly pathBytes?: Uint8Array;
+  /** `rename`: the old path. */
+  readonly from?: string;
+  readonly isDirectory?: boolean;
+  /** When it was read, in ms since the epoch. */
+  readonly time: number;
+  /** Who reported it: `"fanotify"`, `"inotify"`, or a custom backend's name. */
+  readonly backend: string;
+  /** Found by looking, not announced by the kernel. */
+  readonly synthetic?: true;
+  readonly actor?: Actor;
+  readonly attributes: Attributes;
+  /** The decoded record, every bit that the kernel sent. */
+  readonly raw: unknown;
+}
+
+/** What a backend, or the program itself through `inject`, has to say of an event; the rest is filled in. */
+export type EventInit = Partial<WatchEvent> & Pick<WatchEvent, "kind" | "path">;
+
+const NONE: Attributes = Object.freeze({});
+
+/** The one implementation of {@linkcode WatchEvent}: small, and JSON without `raw`. */
+export class FileEvent implements WatchEvent {
+  readonly kind: Kind;
+  readonly path: string;
+  readonly time: number;
+  readonly backend: string;
+  readonly raw: unknown;
+  declare pathBytes?: Uint8Array;
+  declare from?: string;
+  declare isDirectory?: boolean;
+  declare synthetic?: true;
+  declare actor?: Actor;
+  attributes: Attributes = NONE;
+
+  constructor(kind: Kind, path: string, time: number, backend: string, raw: unknown) {
+    this.kind = kind;
+    this.path = path;
+    this.time = time;
+    this.backend = backend;
+    this.raw = raw;
+  }
+
+  /** An event from what a backend said of it. */
+  static from(init: EventInit, time: number, backend: string): FileEvent {
+    const event = new FileEvent(init.kind, init.path, time, backend, undefined);
+    return Object.assign(event, init);
+  }
+
+  /** The same names without `raw`; bytes in base64. */
+  toJSON(): Record<string, unknown> {
+    const { raw: _, pathBytes, ...rest } = this;
+    return pathBytes === undefined
+      ? rest
+      : { ...rest, pathBytes: Buffer.from(pathBytes).toString("base64") };
+  }
+}

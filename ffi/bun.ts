@@ -1,0 +1,111 @@
+/**
+ * The Bun side of the port; `deno.ts` is its twin, member for member.
+ *
+ * @module
+ */
+
+import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
+import type { Libc, LibcCalls, Waiter } from "./port.ts";
+import { type CType, SYMBOLS } from "./symbols.ts";
+import { IOCB_CMD_POLL, IOCB_FLAG_RESFD, io_event, iocb } from "./abi/aio.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from "./abi/poll.ts";
+import { SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit } from "./abi/syscall.ts";
+
+/** How Bun spells each C type. `i64` and `u64` come back as bigint: no silent loss of bits. */
+const TYPES = {
+  i32: "i32",
+  u32: "u32",
+  u64: "u64",
+  isize: "i64",
+  usize: "u64",
+  buffer: "ptr",
+} as const satisfies Record<CType, FFIFunction["returns"]>;
+
+/** Loads `name` and binds the symbol table to it; throws what `dlopen` throws. */
+export function load(name: string): Libc {
+  const table: Record<string, FFIFunction> = {};
+  for (const [symbol, { parameters, result }] of Object.entries(SYMBOLS)) {
+    table[symbol] = { args: parameters.map((type) => TYPES[type]), returns: TYPES[result] };
+  }
+  // The table is built from SYMBOLS, so its functions are those of the port, with bigint where C has 64 bits.
+  const symbols = dlopen(name, table).symbols as unknown as LibcCalls;
+  const errno = errnoOf(name);
+  const calls: LibcCalls = {
+    ...symbols,
+    read: (fd, buffer, count) => Number(symbols.read(fd, buffer, count)),
+    write: (fd, buffer, count) => Number(symbols.write(fd, buffer, count)),
+    readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, size)),
+    getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, count)),
+    poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
+    syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
+  };
+  const waiter = () => new LoopWaiter(calls, address);
+  return { ...calls, errno, waiter, address };
+}
+
+function address(buffer: Uint8Array<ArrayBuffer>): bigint {
+  return BigInt(ptr(buffer));
+}
+
+/** `int *__errno_location(void)`: one address a thread, so it is asked for once. glibc and musl both export it. */
+function errnoOf(name: string): () => number {
+  const { symbols } = dlopen(name, { __errno_location: { args: [], returns: "ptr" } });
+  const location = symbols.__errno_location();
+  if (location === null) throw new Error("Cannot find errno: __errno_location() is null");
+  return () => read.i32(location, 0);
+}
+
+/** Where the kernel has no asynchronous poll (CONFIG_AIO=n, gVisor) the queue is looked at this often, in ms. */
+const LOOK_EVERY = 10;
+
+/**
+ * Bun has no asynchronous FFI, but its event loop serves `Bun.file(fd).stream()`. Streaming an fanotify or inotify fd
+ * itself would read ahead (measured on 1.4.5: up to two chunks of 256 KiB, whose pidfds nobody could close), so the
+ * loop is given an eventfd instead, and the kernel's asynchronous poll (io_submit(2) with IOCB_CMD_POLL, Linux 4.18)
+ * signals it once the fd is readable: 17 µs a wake-up, no thread.
+ */
+class LoopWaiter implements Waiter {
+  readonly #calls: LibcCalls;
+  readonly #address: Libc["address"];
+  readonly #signal: number;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #context = new BigUint64Array(1);
+  readonly #request = new Uint8Array(iocb.size);
+  readonly #requests: Uint8Array<ArrayBuffer>;
+  readonly #done = new Uint8Array(io_event.size);
+  readonly #usable: boolean;
+
+  constructor(calls: LibcCalls, address: Libc["address"]) {
+    this.#calls = calls;
+    this.#signal = calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    this.#reader = Bun.file(this.#signal).stream().getReader();
+    this.#address = address;
+    this.#requests = new Uint8Array(new BigUint64Array([address(this.#request)]).buffer);
+    const context = address(new Uint8Array(this.#context.buffer));
+    this.#usable = calls.syscall(SYS_io_setup, 1, context, 0, 0, 0) === 0;
+  }
+
+  async wait(fd: number): Promise<void> {
+    const view = new DataView(this.#request.buffer);
+    view.setUint16(iocb.aio_lio_opcode, IOCB_CMD_POLL, true);
+    view.setUint32(iocb.aio_fildes, fd, true);
+    view.setBigUint64(iocb.aio_buf, BigInt(POLLIN), true);
+    view.setUint32(iocb.aio_flags, IOCB_FLAG_RESFD, true);
+    view.setUint32(iocb.aio_resfd, this.#signal, true);
+    const context = this.#context[0]!;
+    const { syscall } = this.#calls;
+    const requests = this.#address(this.#requests);
+    if (!this.#usable || syscall(SYS_io_submit, context, 1, requests, 0, 0) !== 1) {
+      return new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+    }
+    await this.#reader.read();
+    // One request in flight, so one completion to take out of the ring; it says no more than "look".
+    syscall(SYS_io_getevents, context, 0, 1, this.#address(this.#done), 0);
+  }
+
+  close(): void {
+    if (this.#usable) this.#calls.syscall(SYS_io_destroy, this.#context[0]!, 0, 0, 0, 0);
+    void this.#reader.cancel();
+    this.#calls.close(this.#signal);
+  }
+}

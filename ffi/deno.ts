@@ -1,0 +1,71 @@
+/**
+ * The Deno side of the port; `bun.ts` is its twin, member for member.
+ *
+ * @module
+ */
+
+import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
+import { SYMBOLS } from "./symbols.ts";
+import { POLLIN, pollfd } from "./abi/poll.ts";
+
+type Five = [bigint, bigint, bigint, bigint, bigint];
+
+/** Loads `name` and binds the symbol table to it; throws what `dlopen` throws. */
+export function load(name: string): Libc {
+  const library = Deno.dlopen(name, SYMBOLS);
+  const { symbols } = library;
+  const errno = errnoOf(name);
+  const calls: LibcCalls = {
+    ...symbols,
+    read: (fd, buffer, count) => Number(symbols.read(fd, buffer, BigInt(count))),
+    write: (fd, buffer, count) => Number(symbols.write(fd, buffer, BigInt(count))),
+    readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, BigInt(size))),
+    getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, BigInt(count))),
+    poll: (fds, count, timeout) => symbols.poll(fds, BigInt(count), timeout),
+    syscall: (number, a, b, c, d, e) =>
+      Number(symbols.syscall(BigInt(number), ...[a, b, c, d, e].map(BigInt) as Five)),
+  };
+  return { ...calls, errno, waiter: () => new PoolWaiter(name), address };
+}
+
+function address(buffer: Uint8Array<ArrayBuffer>): bigint {
+  return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(buffer)));
+}
+
+/** `int *__errno_location(void)`: one address a thread, so it is asked for once. glibc and musl both export it. */
+function errnoOf(name: string): () => number {
+  const { symbols } = Deno.dlopen(name, {
+    __errno_location: { parameters: [], result: "pointer" },
+  });
+  const location = symbols.__errno_location();
+  if (location === null) throw new Error("Cannot find errno: __errno_location() is null");
+  const view = new Deno.UnsafePointerView(location);
+  return () => view.getInt32(0);
+}
+
+/**
+ * `poll` on a thread of Deno's pool, then the caller reads on its own thread: no buffer is handed to another thread
+ * (denoland/deno#12341), and errno is read where it was set.
+ */
+class PoolWaiter implements Waiter {
+  readonly #library;
+
+  constructor(name: string) {
+    this.#library = Deno.dlopen(name, {
+      poll: { ...SYMBOLS.poll, nonblocking: true },
+    });
+  }
+
+  async wait(fd: number): Promise<void> {
+    const request = new Uint8Array(pollfd.size);
+    const view = new DataView(request.buffer);
+    view.setInt32(pollfd.fd, fd, true);
+    view.setInt16(pollfd.events, POLLIN, true);
+    // EINTR and every other early return mean "look": the caller's read tells what is there.
+    await this.#library.symbols.poll(request satisfies Buffer, 1n, -1);
+  }
+
+  close(): void {
+    this.#library.close();
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Where -1 becomes an error.
+ *
+ * @module
+ */
+
+import { ERRNO } from "./abi/errno.ts";
+import type { Libc } from "./port.ts";
+
+const NAMES = new Map(Object.entries(ERRNO).map(([name, value]) => [value, name]));
+
+/** The C name of an errno, `"ENOSPC"` for 28; `"E999"` for one that this version does not know. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? `E${errno}`;
+}
+
+/** What a {@linkcode SystemError} knows beyond its message. */
+export interface SystemErrorInit {
+  /** The errno, 0 where no system call failed. */
+  errno?: number;
+  /** The C name of the call. */
+  syscall?: string;
+  /** The path that the call was about. */
+  path?: string;
+  /** What a person can do about it. */
+  hint?: string;
+  /** The error underneath. */
+  cause?: unknown;
+}
+
+/**
+ * What the system refused.
+ *
+ * @example
+ * ```ts
+ * import { SystemError, watch } from "sentinode";
+ *
+ * try {
+ *   await watch("/no/such/directory").ready;
+ * } catch (error) {
+ *   if (error instanceof SystemError) console.log(error.code, error.syscall, error.hint);
+ * }
+ * ```
+ */
+export class SystemError extends Error {
+  override name = "SystemError";
+  /** The C name of the errno: `"ENOSPC"`. */
+  readonly code: string;
+  /** The number of {@linkcode code}, 0 where no system call failed. */
+  readonly errno: number;
+  /** The C name of the call that failed, empty where none did. */
+  readonly syscall: string;
+  /** The path that the call was about. */
+  readonly path?: string;
+  /** What a person can do: the limit and its value, the capability, the kernel version. */
+  readonly hint: string;
+
+  constructor(message: string, init: SystemErrorInit = {}) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.errno = init.errno ?? 0;
+    this.code = this.errno === 0 ? "" : errnoName(this.errno);
+    this.syscall = init.syscall ?? "";
+    if (init.path !== undefined) this.path = init.path;
+    this.hint = init.hint ?? "";
+  }
+}
+
+/** A limit of the kernel is used up: watches, instances, groups, marks, file descriptors. `hint` names it. */
+export class WatchLimitError extends SystemError {
+  override name = "WatchLimitError";
+}
+
+/** A capability is missing; `hint` names it. */
+export class CapabilityError extends SystemError {
+  override name = "CapabilityError";
+}
+
+/** This kernel, filesystem, machine, runtime or version of sentinode cannot do it. */
+export class UnsupportedError extends SystemError {
+  override name = "UnsupportedError";
+}
+
+/** What an errno means in a sentence, for those that users meet. */
+const STATES: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  ENOENT: "no such file or directory",
+  ENOTDIR: "not a directory",
+  ELOOP: "too many symbolic links",
+  ENAMETOOLONG: "the name is too long",
+  ENOSPC: "the limit of watches is used up",
+  EMFILE: "too many open instances or files",
+  ENFILE: "too many open files in the system",
+  ENOSYS: "the kernel does not have it",
+  EINVAL: "the kernel does not take these flags",
+  ENODEV: "the filesystem has no identity to report",
+  EXDEV: "the filesystem shares no identity with those already watched",
+  EOPNOTSUPP: "the filesystem does not support it",
+  ESTALE: "it is gone",
+};
+
+/** The last failure of `libc` as a {@linkcode SystemError}: `Cannot watch /x: permission denied (EACCES)`. */
+export function systemError(
+  libc: Libc,
+  action: string,
+  init: SystemErrorInit & { syscall: string },
+): SystemError {
+  const errno = init.errno ?? libc.errno();
+  const code = errnoName(errno);
+  const message = `Cannot ${action}: ${STATES[code] ?? "the system refused"} (${code})`;
+  return new SystemError(message, { ...init, errno });
+}

@@ -1,0 +1,99 @@
+/**
+ * The port: all that the rest of the house knows of C. Numbers and bytes go in, numbers come out; a runtime's twin
+ * file (`deno.ts`, `bun.ts`) implements it.
+ *
+ * Every member is one libc function and is documented by its C prototype. A result of -1 (or null) means that
+ * {@linkcode Libc.errno} explains; nothing here throws for it, `errno.ts` does.
+ *
+ * @module
+ */
+
+/** Bytes that C reads or fills. `null` is the C null pointer. */
+export type Buffer =
+  | Uint8Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | BigUint64Array<ArrayBuffer>
+  | null;
+
+/** The functions of libc that sentinode calls, one to one. */
+export interface LibcCalls {
+  /** `int open(const char *path, int flags, mode_t mode)` */
+  open(path: Buffer, flags: number, mode: number): number;
+  /** `int openat(int dirfd, const char *path, int flags, mode_t mode)` */
+  openat(dirfd: number, path: Buffer, flags: number, mode: number): number;
+  /** `int close(int fd)` */
+  close(fd: number): number;
+  /** `ssize_t read(int fd, void *buf, size_t count)` */
+  read(fd: number, buffer: Buffer, count: number): number;
+  /** `ssize_t write(int fd, const void *buf, size_t count)` */
+  write(fd: number, buffer: Buffer, count: number): number;
+  /** `ssize_t readlink(const char *path, char *buf, size_t size)` */
+  readlink(path: Buffer, buffer: Buffer, size: number): number;
+  /** `ssize_t getdents64(int fd, void *dirp, size_t count)` (glibc 2.30, musl) */
+  getdents64(fd: number, buffer: Buffer, count: number): number;
+  /** `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)` (Linux 4.11) */
+  statx(dirfd: number, path: Buffer, flags: number, mask: number, buffer: Buffer): number;
+  /** `int statfs(const char *path, struct statfs *buf)` */
+  statfs(path: Buffer, buffer: Buffer): number;
+  /** `int fstatfs(int fd, struct statfs *buf)` */
+  fstatfs(fd: number, buffer: Buffer): number;
+  /** `int name_to_handle_at(int dirfd, const char *path, struct file_handle *h, int *mount_id, int flags)` */
+  name_to_handle_at(
+    dirfd: number,
+    path: Buffer,
+    handle: Buffer,
+    mountId: Buffer,
+    flags: number,
+  ): number;
+  /** `int open_by_handle_at(int mount_fd, struct file_handle *h, int flags)` (CAP_DAC_READ_SEARCH) */
+  open_by_handle_at(mountFd: number, handle: Buffer, flags: number): number;
+  /** `int inotify_init1(int flags)` */
+  inotify_init1(flags: number): number;
+  /** `int inotify_add_watch(int fd, const char *path, uint32_t mask)` */
+  inotify_add_watch(fd: number, path: Buffer, mask: number): number;
+  /** `int inotify_rm_watch(int fd, int wd)` */
+  inotify_rm_watch(fd: number, wd: number): number;
+  /** `int fanotify_init(unsigned flags, unsigned event_f_flags)` */
+  fanotify_init(flags: number, eventFlags: number): number;
+  /** `int fanotify_mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)` */
+  fanotify_mark(fd: number, flags: number, mask: bigint, dirfd: number, path: Buffer): number;
+  /** `int eventfd(unsigned initval, int flags)` */
+  eventfd(initial: number, flags: number): number;
+  /** `int epoll_create1(int flags)` */
+  epoll_create1(flags: number): number;
+  /** `int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)` */
+  epoll_ctl(epfd: number, operation: number, fd: number, event: Buffer): number;
+  /** `int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)` */
+  epoll_wait(epfd: number, events: Buffer, max: number, timeout: number): number;
+  /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)` */
+  poll(fds: Buffer, count: number, timeout: number): number;
+  /** `uid_t geteuid(void)` */
+  geteuid(): number;
+  /** `long syscall(long number, …)`, for what libc has no function for; a pointer goes in by its address */
+  syscall(
+    number: number,
+    a: number | bigint,
+    b: number | bigint,
+    c: number | bigint,
+    d: number | bigint,
+    e: number | bigint,
+  ): number;
+}
+
+/** Waits until a file descriptor is readable without holding up the event loop. */
+export interface Waiter {
+  /** Resolves once `fd` is readable; one call at a time. The pending call keeps the process alive. */
+  wait(fd: number): Promise<void>;
+  /** Gives back what the waiter holds. The fd that is waited for has to be readable, or nothing may be waited for. */
+  close(): void;
+}
+
+/** libc, and the two things around it that each runtime does in its own way. */
+export interface Libc extends LibcCalls {
+  /** `errno` of this thread, valid right after a call that returned -1. */
+  errno(): number;
+  /** A new {@linkcode Waiter}: a thread of the runtime's pool in Deno, the event loop itself in Bun. */
+  waiter(): Waiter;
+  /** The address of `buffer`, to be written into a C struct; the caller keeps the buffer alive. */
+  address(buffer: Uint8Array<ArrayBuffer>): bigint;
+}

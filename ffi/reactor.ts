@@ -1,0 +1,112 @@
+/**
+ * One waiter for all file descriptors of the process: an epoll set, of which at most one thread waits.
+ *
+ * @module
+ */
+
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  epoll_event,
+  EPOLLIN,
+} from "./abi/poll.ts";
+import { systemError } from "./errno.ts";
+import { openLibc } from "./libc.ts";
+import type { Libc, Waiter } from "./port.ts";
+
+/** How many ready file descriptors one look takes. */
+const MOST = 64;
+
+/**
+ * Calls back when a registered file descriptor becomes readable.
+ *
+ * The epoll set exists while anything is registered: with the last removal the waiting call is woken, everything is
+ * closed, and the process can exit.
+ */
+export class Reactor {
+  readonly #libc: Libc;
+  readonly #ready = new Map<number, () => void>();
+  #epoll = -1;
+  #wake = -1;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+  }
+
+  /** Calls `ready` whenever `fd` is readable, until {@linkcode remove}. */
+  add(fd: number, ready: () => void): void {
+    if (this.#epoll < 0) this.#start();
+    this.#ready.set(fd, ready);
+    this.#control(EPOLL_CTL_ADD, fd);
+  }
+
+  /** Forgets `fd`. Called before the fd is closed. */
+  remove(fd: number): void {
+    if (!this.#ready.delete(fd)) return;
+    this.#control(EPOLL_CTL_DEL, fd);
+    if (this.#ready.size === 0) this.#libc.write(this.#wake, ONE, ONE.length);
+  }
+
+  #start(): void {
+    const libc = this.#libc;
+    this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
+    if (this.#epoll < 0) throw systemError(libc, "wait for events", { syscall: "epoll_create1" });
+    this.#wake = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (this.#wake < 0) {
+      const error = systemError(libc, "wait for events", { syscall: "eventfd" });
+      libc.close(this.#epoll);
+      this.#epoll = -1;
+      throw error;
+    }
+    this.#control(EPOLL_CTL_ADD, this.#wake);
+    this.#running = this.#run(libc.waiter());
+  }
+
+  /** Resolves once nothing is waited for any more and nothing is held; at once while others are still registered. */
+  async idle(): Promise<void> {
+    if (this.#ready.size === 0) await this.#running;
+  }
+
+  async #run(waiter: Waiter): Promise<void> {
+    const events = new Uint8Array(MOST * epoll_event.size);
+    const view = new DataView(events.buffer);
+    while (this.#ready.size > 0) {
+      await waiter.wait(this.#epoll);
+      const count = this.#libc.epoll_wait(this.#epoll, events, MOST, 0);
+      for (let i = 0; i < count; i++) {
+        this.#ready.get(view.getInt32(i * epoll_event.size + epoll_event.data, true))?.();
+      }
+      // Readiness is level-triggered: a wake-up for an emptied set stays until the set is filled or left.
+      if (this.#ready.size > 0) this.#libc.read(this.#wake, EIGHT, EIGHT.length);
+    }
+    waiter.close();
+    this.#libc.close(this.#wake);
+    this.#libc.close(this.#epoll);
+    this.#epoll = this.#wake = -1;
+  }
+
+  #control(operation: number, fd: number): void {
+    const event = new Uint8Array(epoll_event.size);
+    const view = new DataView(event.buffer);
+    view.setUint32(epoll_event.events, EPOLLIN, true);
+    view.setInt32(epoll_event.data, fd, true);
+    if (this.#libc.epoll_ctl(this.#epoll, operation, fd, event) < 0) {
+      throw systemError(this.#libc, "wait for events", { syscall: "epoll_ctl" });
+    }
+  }
+}
+
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+const EIGHT = new Uint8Array(8);
+
+let shared: Reactor | undefined;
+
+/** The reactor of this process. */
+export async function reactor(): Promise<Reactor> {
+  const libc = await openLibc();
+  return shared ??= new Reactor(libc);
+}

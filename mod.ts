@@ -1,0 +1,48 @@
+/**
+ * sentinode: what happens to files on Linux, for Deno and Bun.
+ *
+ * @example
+ * ```ts
+ * import { watch } from "sentinode";
+ *
+ * await using watcher = watch("/tmp", { actor: true });
+ * await watcher.ready;
+ * watcher.inject({ kind: "user.hello", path: "/tmp" });
+ * for await (const event of watcher) {
+ *   console.log(event.kind, event.path, event.actor?.exe);
+ *   break;
+ * }
+ * ```
+ *
+ * @module
+ */
+
+export { watch } from "./watch/watch.ts";
+export { Watcher, type WatcherStats } from "./watch/watcher.ts";
+export type { WatchOptions } from "./watch/options.ts";
+export type { Ignore } from "./watch/filter.ts";
+export type {
+  Backend,
+  BackendRequest,
+  BackendSession,
+  BackendSink,
+  Coverage,
+} from "./backends/backend.ts";
+export {
+  CapabilityError,
+  SystemError,
+  type SystemErrorInit,
+  UnsupportedError,
+  WatchLimitError,
+} from "./ffi/errno.ts";
+export {
+  type Actor,
+  type Attributes,
+  type EventInit,
+  FileEvent,
+  isKindPattern,
+  type Kind,
+  KINDS,
+  matches,
+  type WatchEvent,
+} from "./classify/mod.ts";

@@ -1,0 +1,407 @@
+/**
+ * Compares every number in `ffi/abi/` with what a C compiler makes of the kernel's headers: for
+ * each module a C program is generated that prints its constants, and the sizeof and offsetof of
+ * its structs. What is newer than the installed headers, or is not in them because it is the
+ * kernel's own, is defined here and cites its source.
+ */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+
+import * as aio from "../ffi/abi/aio.ts";
+import { arch } from "../ffi/abi/arch.ts";
+import * as dirent from "../ffi/abi/dirent.ts";
+import * as errno from "../ffi/abi/errno.ts";
+import * as fanotify from "../ffi/abi/fanotify.ts";
+import * as handle from "../ffi/abi/handle.ts";
+import * as inotify from "../ffi/abi/inotify.ts";
+import * as open from "../ffi/abi/open.ts";
+import * as poll from "../ffi/abi/poll.ts";
+import * as signal from "../ffi/abi/signal.ts";
+import * as stat from "../ffi/abi/stat.ts";
+import * as statfs from "../ffi/abi/statfs.ts";
+import * as statx from "../ffi/abi/statx.ts";
+import * as syscall from "../ffi/abi/syscall.ts";
+
+/** How the exports of one module of `ffi/abi/` are found in C. */
+interface AbiModule {
+  exports: Readonly<Record<string, unknown>>;
+  /** Headers to include, in this order. */
+  headers: readonly string[];
+  /** Exported objects that are the layout of the C struct of that name. */
+  structs?: readonly string[];
+  /** Exported objects that hold constants by name, not a layout. */
+  tables?: readonly string[];
+  /** Macros to define where the headers do not: source → name → value. */
+  macros?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** C text after the headers: the structs that they may lack. */
+  definitions?: string;
+  /** Where the headers' struct may lack a field, another that has it: `struct.field` → struct. */
+  newFields?: Readonly<Record<string, string>>;
+}
+
+// A struct is defined here exactly when its header lacks the macro that came in the same commit.
+const FANOTIFY_DEFINITIONS = `
+#ifndef FAN_RESPONSE_INFO_AUDIT_RULE /* include/uapi/linux/fanotify.h, v6.3 */
+struct fanotify_response_info_header {
+  __u8 type;
+  __u8 pad;
+  __u16 len;
+};
+struct fanotify_response_info_audit_rule {
+  struct fanotify_response_info_header hdr;
+  __u32 rule_number;
+  __u32 subj_trust;
+  __u32 obj_trust;
+};
+#endif
+#ifndef FAN_EVENT_INFO_TYPE_RANGE /* include/uapi/linux/fanotify.h, v6.14 */
+struct fanotify_event_info_range {
+  struct fanotify_event_info_header hdr;
+  __u32 pad;
+  __u64 offset;
+  __u64 count;
+};
+#endif
+#ifndef FAN_EVENT_INFO_TYPE_MNT /* include/uapi/linux/fanotify.h, v6.15 */
+struct fanotify_event_info_mnt {
+  struct fanotify_event_info_header hdr;
+  __u64 mnt_id;
+};
+#endif
+`;
+
+// No macro tells which members struct statx has, so this one has a name of its own.
+const STATX_DEFINITIONS = `
+struct statx_v6_16 { /* include/uapi/linux/stat.h, v6.16 */
+  __u32 stx_mask;
+  __u32 stx_blksize;
+  __u64 stx_attributes;
+  __u32 stx_nlink;
+  __u32 stx_uid;
+  __u32 stx_gid;
+  __u16 stx_mode;
+  __u16 __spare0[1];
+  __u64 stx_ino;
+  __u64 stx_size;
+  __u64 stx_blocks;
+  __u64 stx_attributes_mask;
+  struct statx_timestamp stx_atime;
+  struct statx_timestamp stx_btime;
+  struct statx_timestamp stx_ctime;
+  struct statx_timestamp stx_mtime;
+  __u32 stx_rdev_major;
+  __u32 stx_rdev_minor;
+  __u32 stx_dev_major;
+  __u32 stx_dev_minor;
+  __u64 stx_mnt_id;
+  __u32 stx_dio_mem_align;
+  __u32 stx_dio_offset_align;
+  __u64 stx_subvol;
+  __u32 stx_atomic_write_unit_min;
+  __u32 stx_atomic_write_unit_max;
+  __u32 stx_atomic_write_segments_max;
+  __u32 stx_dio_read_offset_align;
+  __u32 stx_atomic_write_unit_max_opt;
+  __u32 __spare2[1];
+  __u64 __spare3[8];
+};
+/* The copy is as long as the original, and agrees where the original has members. */
+_Static_assert(sizeof(struct statx_v6_16) == sizeof(struct statx), "struct statx");
+_Static_assert(offsetof(struct statx_v6_16, stx_mnt_id) == offsetof(struct statx, stx_mnt_id),
+               "stx_mnt_id");
+`;
+
+// In no header for programs. libc's struct dirent agrees with it, except for the room that it has
+// for the name.
+const DIRENT_DEFINITIONS = `
+struct linux_dirent64 { /* include/linux/dirent.h, v6.16 */
+  unsigned long long d_ino;
+  long long d_off;
+  unsigned short d_reclen;
+  unsigned char d_type;
+  char d_name[];
+};
+_Static_assert(offsetof(struct linux_dirent64, d_off) == offsetof(struct dirent, d_off), "d_off");
+_Static_assert(offsetof(struct linux_dirent64, d_reclen) == offsetof(struct dirent, d_reclen),
+               "d_reclen");
+_Static_assert(offsetof(struct linux_dirent64, d_type) == offsetof(struct dirent, d_type),
+               "d_type");
+_Static_assert(offsetof(struct linux_dirent64, d_name) == offsetof(struct dirent, d_name),
+               "d_name");
+`;
+
+/** The files of `ffi/abi/`, but for `arch.ts`, which has no constant. */
+const MODULES: Readonly<Record<string, AbiModule>> = {
+  "aio.ts": {
+    exports: aio,
+    headers: ["linux/aio_abi.h"],
+    structs: ["iocb", "io_event"],
+  },
+  "dirent.ts": {
+    exports: dirent,
+    headers: ["dirent.h"],
+    structs: ["linux_dirent64"],
+    definitions: DIRENT_DEFINITIONS,
+  },
+  "errno.ts": {
+    exports: errno,
+    headers: ["linux/errno.h"],
+    tables: ["ERRNO"],
+  },
+  "fanotify.ts": {
+    exports: fanotify,
+    headers: ["linux/fanotify.h"],
+    structs: [
+      "fanotify_event_metadata",
+      "fanotify_event_info_header",
+      "fanotify_event_info_fid",
+      "fanotify_event_info_pidfd",
+      "fanotify_event_info_error",
+      "fanotify_event_info_range",
+      "fanotify_event_info_mnt",
+      "fanotify_response",
+      "fanotify_response_info_header",
+      "fanotify_response_info_audit_rule",
+    ],
+    definitions: FANOTIFY_DEFINITIONS,
+    macros: {
+      "include/uapi/linux/fanotify.h, v6.3": {
+        FAN_INFO: "0x20",
+        FAN_RESPONSE_INFO_NONE: "0",
+        FAN_RESPONSE_INFO_AUDIT_RULE: "1",
+      },
+      "include/uapi/linux/fanotify.h, v6.13": {
+        FAN_REPORT_FD_ERROR: "0x00002000",
+      },
+      "include/uapi/linux/fanotify.h, v6.14": {
+        FAN_PRE_ACCESS: "0x00100000",
+        FAN_EVENT_INFO_TYPE_RANGE: "6",
+        FAN_ERRNO_BITS: "8",
+        FAN_ERRNO_SHIFT: "(32 - FAN_ERRNO_BITS)",
+        FAN_ERRNO_MASK: "((1 << FAN_ERRNO_BITS) - 1)",
+      },
+      "include/uapi/linux/fanotify.h, v6.15": {
+        FAN_REPORT_MNT: "0x00004000",
+        FAN_MARK_MNTNS: "0x00000110",
+        FAN_MNT_ATTACH: "0x01000000",
+        FAN_MNT_DETACH: "0x02000000",
+        FAN_EVENT_INFO_TYPE_MNT: "7",
+      },
+    },
+  },
+  "handle.ts": {
+    exports: handle,
+    headers: ["fcntl.h"],
+    structs: ["file_handle"],
+    macros: {
+      "include/uapi/linux/fcntl.h, v6.5": { AT_HANDLE_FID: "AT_REMOVEDIR" },
+      "include/uapi/linux/fcntl.h, v6.12": { AT_HANDLE_MNT_ID_UNIQUE: "0x001" },
+      "include/uapi/linux/fcntl.h, v6.13": { AT_HANDLE_CONNECTABLE: "0x002" },
+      "include/linux/exportfs.h, v6.13": {
+        FILEID_INVALID: "0xff",
+        FILEID_USER_FLAGS_MASK: "0xffff0000",
+      },
+    },
+  },
+  "inotify.ts": {
+    exports: inotify,
+    headers: ["linux/inotify.h"],
+    structs: ["inotify_event"],
+  },
+  "open.ts": {
+    exports: open,
+    headers: ["linux/fcntl.h", "linux/limits.h"],
+  },
+  "poll.ts": {
+    exports: poll,
+    headers: ["linux/poll.h", "linux/eventpoll.h", "sys/eventfd.h"],
+    structs: ["pollfd", "epoll_event"],
+  },
+  "signal.ts": {
+    exports: signal,
+    headers: ["asm/signal.h"],
+  },
+  "stat.ts": {
+    exports: stat,
+    headers: ["sys/stat.h"], // <linux/stat.h> leaves the mode bits to glibc where there is one
+  },
+  "statfs.ts": {
+    exports: statfs,
+    headers: ["asm/statfs.h", "linux/magic.h"],
+    structs: ["statfs"],
+  },
+  "statx.ts": {
+    exports: statx,
+    headers: ["linux/stat.h"],
+    structs: ["statx", "statx_timestamp"],
+    definitions: STATX_DEFINITIONS,
+    newFields: {
+      "statx.stx_subvol": "statx_v6_16",
+      "statx.stx_atomic_write_unit_min": "statx_v6_16",
+      "statx.stx_atomic_write_unit_max": "statx_v6_16",
+      "statx.stx_atomic_write_segments_max": "statx_v6_16",
+      "statx.stx_dio_read_offset_align": "statx_v6_16",
+      "statx.stx_atomic_write_unit_max_opt": "statx_v6_16",
+    },
+    macros: {
+      "include/uapi/linux/stat.h, v6.8": { STATX_MNT_ID_UNIQUE: "0x00004000U" },
+      "include/uapi/linux/stat.h, v6.10": { STATX_SUBVOL: "0x00008000U" },
+      "include/uapi/linux/stat.h, v6.11": {
+        STATX_WRITE_ATOMIC: "0x00010000U",
+        STATX_ATTR_WRITE_ATOMIC: "0x00400000",
+      },
+      "include/uapi/linux/stat.h, v6.14": { STATX_DIO_READ_ALIGN: "0x00020000U" },
+    },
+  },
+  "syscall.ts": {
+    exports: syscall,
+    headers: ["sys/syscall.h"],
+    macros: {
+      "include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls/syscall_64.tbl, v6.8": {
+        SYS_statmount: "457",
+        SYS_listmount: "458",
+      },
+    },
+  },
+};
+
+/** One number of a module: its name here, its value here, and the C expression for it. */
+interface Item {
+  name: string;
+  value: number;
+  c: string;
+}
+
+/** All numbers of a module. Throws on an export of which it cannot tell what it is in C. */
+function items(module: AbiModule): Item[] {
+  const list: Item[] = [];
+  for (const [name, value] of Object.entries(module.exports)) {
+    if (typeof value === "number") {
+      list.push({ name, value, c: name });
+      continue;
+    }
+    const isStruct = module.structs?.includes(name);
+    const isTable = module.tables?.includes(name);
+    assert.ok(isStruct || isTable, `${name}: neither a number nor a known struct`);
+    for (const [key, number] of Object.entries(value as Record<string, number>)) {
+      const path = `${name}.${key}`;
+      let c = key;
+      if (isStruct && key === "size") c = `sizeof(struct ${name})`;
+      else if (isStruct) c = `offsetof(struct ${module.newFields?.[path] ?? name}, ${key})`;
+      list.push({ name: path, value: number, c });
+    }
+  }
+  return list;
+}
+
+/** How many numbers there are in a value, at any depth: counts without knowing what they are. */
+function countNumbers(value: unknown): number {
+  if (typeof value !== "object" || value === null) return typeof value === "number" ? 1 : 0;
+  return Object.values(value).reduce((sum: number, inner) => sum + countNumbers(inner), 0);
+}
+
+/** The C program that prints a line `NAME VALUE` for each number of the module. */
+function program(module: AbiModule): string {
+  const lines = ["#include <stddef.h>", "#include <stdio.h>"];
+  for (const header of module.headers) lines.push(`#include <${header}>`);
+  // Before the macros: whether a struct is defined depends on which macros the headers lack.
+  if (module.definitions !== undefined) lines.push(module.definitions);
+  for (const [source, macros] of Object.entries(module.macros ?? {})) {
+    for (const [name, value] of Object.entries(macros)) {
+      lines.push(`#ifndef ${name}`, `#define ${name} ${value} /* ${source} */`, "#endif");
+    }
+  }
+  lines.push("int main(void) {");
+  for (const { name, c } of items(module)) {
+    lines.push(`  printf("%s %lld\\n", "${name}", (long long)(${c}));`);
+  }
+  lines.push("  return 0;", "}", "");
+  return lines.join("\n");
+}
+
+/** Runs a program and returns what it prints; throws what it complains about. */
+function run(command: string, args: readonly string[]): string {
+  const result = spawnSync(command, args, { encoding: "utf8" });
+  assert.equal(result.status, 0, `${command}: ${result.error ?? result.stderr}`);
+  return result.stdout;
+}
+
+/** What C says: the value of each number of the module by its name. */
+function measure(module: AbiModule): Map<string, number> {
+  const directory = mkdtempSync(join(tmpdir(), "sentinode-abi-"));
+  try {
+    const source = join(directory, "abi.c");
+    const binary = join(directory, "abi");
+    writeFileSync(source, program(module));
+    run("cc", ["-std=gnu11", "-D_GNU_SOURCE", "-o", binary, source]);
+    const measured = new Map<string, number>();
+    for (const line of run(binary, []).trimEnd().split("\n")) {
+      const [name = "", value] = line.split(" ");
+      measured.set(name, Number(value));
+    }
+    return measured;
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** One line for each number of the module that differs from C, or that C does not have. */
+function mismatches(module: AbiModule, measured: ReadonlyMap<string, number>): string[] {
+  return items(module)
+    .filter(({ name, value }) => measured.get(name) !== value)
+    .map(({ name, value }) => `${name}: ${value} here, ${measured.get(name)} in C`);
+}
+
+const hasCompiler = spawnSync("cc", ["--version"]).status === 0;
+const needsCompiler = hasCompiler ? {} : { skip: "no C compiler (cc)" };
+
+test("every file of ffi/abi is compared", () => {
+  const files = readdirSync(new URL("../ffi/abi/", import.meta.url)).sort();
+  assert.deepEqual(files, [...Object.keys(MODULES), "arch.ts"].sort());
+});
+
+for (const [file, module] of Object.entries(MODULES)) {
+  test(`ffi/abi/${file} agrees with C`, needsCompiler, () => {
+    const measured = measure(module);
+    assert.deepEqual(mismatches(module, measured), []);
+    assert.equal(measured.size, countNumbers(module.exports), "numbers compared");
+  });
+}
+
+test("arch is the compiler's", needsCompiler, () => {
+  const machine = { x64: "x86_64", arm64: "aarch64" }[arch];
+  assert.equal(run("cc", ["-dumpmachine"]).split("-")[0], machine);
+});
+
+test("ERRNO has every error number of the headers", needsCompiler, () => {
+  const macros = run("cc", ["-E", "-dM", "-include", "linux/errno.h", "-x", "c", "/dev/null"]);
+  const names = [...macros.matchAll(/^#define (E[A-Z0-9]+) /gm)].map((match) => match[1]);
+  assert.ok(names.length > 100, "error numbers found in the headers");
+  assert.deepEqual(names.sort(), Object.keys(errno.ERRNO).sort());
+});
+
+test("a wrong constant and a wrong offset are noticed", needsCompiler, () => {
+  const wrong: AbiModule = {
+    exports: {
+      POLLIN: 0x2,
+      POLLPRI: 0x2,
+      pollfd: { size: 8, fd: 0, events: 4, revents: 7 },
+    },
+    headers: ["linux/poll.h"],
+    structs: ["pollfd"],
+  };
+  assert.deepEqual(mismatches(wrong, measure(wrong)), [
+    "POLLIN: 2 here, 1 in C",
+    "pollfd.revents: 7 here, 6 in C",
+  ]);
+});
+
+test("an export of unknown kind is refused", () => {
+  const unknown: AbiModule = { exports: { new_struct: { size: 8 } }, headers: [] };
+  assert.throws(() => items(unknown), /new_struct: neither a number nor a known struct/);
+});

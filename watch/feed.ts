@@ -1,0 +1,120 @@
+/**
+ * What one watcher wants of one directory, and the way there: the last filter before the queue.
+ *
+ * @module
+ */
+
+import type { BackendSink } from "../backends/backend.ts";
+import { type Actor, FileEvent } from "../classify/event.ts";
+import type { Kind } from "../classify/kinds.ts";
+import { encodeText } from "../ffi/text.ts";
+import type { Filter } from "./filter.ts";
+
+/** What a feed is opened for. */
+export interface FeedInit {
+  /** The watched path as the user spelled it, absolute. */
+  readonly path: string;
+  /** The directory that is anchored: `path` itself, or the parent of a watched file. */
+  readonly directory: string;
+  /** The name of the watched file within `directory`. */
+  readonly only?: string;
+  readonly recursive: boolean;
+  readonly backend: string;
+  readonly filter: Filter;
+  readonly sink: BackendSink;
+  readonly actor: boolean;
+  /** Mount points below `directory`, which are targets of their own or left out. */
+  readonly mounts?: ReadonlySet<string>;
+}
+
+/** A target of a watcher, anchored at a directory of a hub's tree. */
+export class Feed {
+  readonly path: string;
+  readonly directory: string;
+  readonly only: string | undefined;
+  readonly recursive: boolean;
+  readonly backend: string;
+  readonly filter: Filter;
+  readonly sink: BackendSink;
+  readonly actor: boolean;
+  readonly mounts: ReadonlySet<string> | undefined;
+  /** When it was armed, in ms since the epoch. */
+  readonly since: number = Date.now();
+  /** The path of the anchor in the hub's tree, where that differs from the user's spelling (symlinks, bind mounts). */
+  canonical: string | undefined;
+  /** What below the target the kernel refused. */
+  readonly gaps: { readonly path: string; readonly reason: string }[] = [];
+  /** Why the target is not covered any more. */
+  gone: string | undefined;
+  #events: FileEvent[] = [];
+
+  constructor(init: FeedInit) {
+    this.path = init.path;
+    this.directory = init.directory;
+    this.only = init.only;
+    this.recursive = init.recursive;
+    this.backend = init.backend;
+    this.filter = init.filter;
+    this.sink = init.sink;
+    this.actor = init.actor;
+    this.mounts = init.mounts;
+  }
+
+  /** A path of the hub's tree in the user's spelling. */
+  spell(path: string): string {
+    const { canonical, directory } = this;
+    if (canonical === undefined) return path;
+    const below = path.slice(canonical === "/" ? 0 : canonical.length);
+    return directory === "/" ? below || "/" : directory + below;
+  }
+
+  /** {@linkcode spell} for bytes. */
+  spellBytes(path: Uint8Array): Uint8Array {
+    if (this.canonical === undefined) return path;
+    const below = path.subarray(this.canonical === "/" ? 0 : encodeText(this.canonical).length);
+    const above = encodeText(this.directory === "/" ? "" : this.directory);
+    const spelled = new Uint8Array(above.length + below.length);
+    spelled.set(above);
+    spelled.set(below, above.length);
+    return spelled;
+  }
+
+  /** Whether `path` is left out, being in the spelling of the hub's tree. */
+  ignores(path: string, isDirectory: boolean): boolean {
+    const { filter } = this;
+    if (isDirectory && this.mounts?.has(path)) return true;
+    return filter.asksPaths && filter.ignores(this.spell(path), isDirectory, this.directory);
+  }
+
+  /** A new event if it is wanted; the caller completes it before the next {@linkcode flush}. */
+  event(
+    kind: Kind,
+    path: string,
+    isDirectory: boolean,
+    time: number,
+    raw: unknown,
+    pid: number,
+  ): FileEvent | undefined {
+    const { filter } = this;
+    if (!filter.wants(kind) || filter.ignoresProcess(pid)) return undefined;
+    const spelled = this.canonical === undefined ? path : this.spell(path);
+    if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.directory)) return undefined;
+    const event = new FileEvent(kind, spelled, time, this.backend, raw);
+    event.isDirectory = isDirectory;
+    this.#events.push(event);
+    return event;
+  }
+
+  /** Attaches the actor where it was asked for. */
+  attribute(event: FileEvent, actor: Actor | undefined): void {
+    if (this.actor && actor !== undefined) event.actor = actor;
+  }
+
+  /** Delivers what has gathered. */
+  flush(): void {
+    if (this.#events.length === 0) return;
+    const events = this.#events;
+    this.#events = [];
+    this.sink.deliver(events);
+  }
+}

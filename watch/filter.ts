@@ -1,0 +1,84 @@
+/**
+ * What of all that happens is wanted: kinds, paths, processes.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { isWanted } from "../classify/kinds.ts";
+import { globMatcher } from "./glob.ts";
+
+/** A glob, an expression that is tested on the absolute path, or a function. */
+export type Ignore = string | RegExp | ((path: string, isDirectory: boolean) => boolean);
+
+/** How many answers of `ignore` are kept, so that a path is asked for once; beyond it the oldest are forgotten. */
+const REMEMBERED = 65_536;
+
+/** The compiled `events`, `ignore` and `ignoreProcesses` of a watcher. */
+export class Filter {
+  readonly patterns: readonly string[];
+  readonly #wanted = new Map<string, boolean>();
+  readonly #ignore: readonly ((path: string, isDirectory: boolean, root: string) => boolean)[];
+  readonly #ignored = new Map<string, boolean>();
+  readonly #processes: ReadonlySet<number | "self">;
+
+  constructor(
+    patterns: readonly string[],
+    ignore: readonly Ignore[],
+    processes: ReadonlySet<number | "self">,
+  ) {
+    this.patterns = patterns;
+    this.#ignore = ignore.map(compileIgnore);
+    this.#processes = processes;
+  }
+
+  /** Whether an event of `kind` was asked for. Loss is told to everybody. */
+  wants(kind: string): boolean {
+    let wanted = this.#wanted.get(kind);
+    if (wanted === undefined) {
+      wanted = kind === "lost" || kind === "recovered" || isWanted(kind, this.patterns);
+      this.#wanted.set(kind, wanted);
+    }
+    return wanted;
+  }
+
+  /** Whether there is anything to ask about paths. */
+  get asksPaths(): boolean {
+    return this.#ignore.length > 0;
+  }
+
+  /** Whether `path`, somewhere below `root`, is left out. */
+  ignores(path: string, isDirectory: boolean, root: string): boolean {
+    if (this.#ignore.length === 0) return false;
+    let ignored = this.#ignored.get(path);
+    if (ignored === undefined) {
+      ignored = this.#ignore.some((test) => test(path, isDirectory, root));
+      if (this.#ignored.size >= REMEMBERED) this.#ignored.delete(this.#ignored.keys().next().value!);
+      this.#ignored.set(path, ignored);
+    }
+    return ignored;
+  }
+
+  /** Whether events of the process are dropped. The set is asked each time, for it may change. */
+  ignoresProcess(pid: number): boolean {
+    const processes = this.#processes;
+    return processes.size > 0 && pid > 0 &&
+      (processes.has(pid) || (pid === process.pid && processes.has("self")));
+  }
+
+  /** Whether the filter needs to know who did it. */
+  get asksProcesses(): boolean {
+    return (this.#processes).size > 0;
+  }
+}
+
+function compileIgnore(
+  ignore: Ignore,
+): (path: string, isDirectory: boolean, root: string) => boolean {
+  if (typeof ignore === "function") return ignore;
+  if (typeof ignore === "string") {
+    const matches = globMatcher(ignore);
+    return (path, _, root) => matches(path, root);
+  }
+  return (path) => ignore.test(path);
+}

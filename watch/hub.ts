@@ -1,0 +1,458 @@
+/**
+ * A kernel queue that serves many watchers: the tree of directories it knows, who wants what of each, and the flow from
+ * a record to their feeds. What is particular to inotify and fanotify is in `inotify_hub.ts` and `fanotify_hub.ts`.
+ *
+ * @module
+ */
+
+import { type DirectoryNode, DirectoryTree, nameKey } from "../backends/tree.ts";
+import type { Actor, FileEvent } from "../classify/event.ts";
+import type { Kind } from "../classify/kinds.ts";
+import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
+import { SystemError } from "../ffi/errno.ts";
+import { type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
+import type { Libc } from "../ffi/port.ts";
+import type { Reactor } from "../ffi/reactor.ts";
+import { cString } from "../ffi/text.ts";
+import type { Feed } from "./feed.ts";
+import { Looker } from "./look.ts";
+
+/** What a hub keeps with each directory. */
+export interface Tag<Mark> {
+  /** The kernel's watch or mark; undefined where the directory has none of its own. */
+  mark: Mark | undefined;
+  /** Feeds whose target this directory is. */
+  anchors: Feed[];
+  /** Feeds that want what happens in this directory, valid while `epoch` is the tree's. */
+  feeds: readonly Feed[];
+  epoch: number;
+  /** Names that were announced by looking and may be announced again by what is still queued. */
+  announced: Set<string> | undefined;
+}
+
+/** A directory of a hub's tree. */
+export type Node<Mark> = DirectoryNode<Tag<Mark>>;
+
+/** What a record says beyond its kind and place. */
+export interface Circumstances {
+  readonly time: number;
+  readonly raw: unknown;
+  readonly pid: number;
+  readonly actor: Actor | undefined;
+}
+
+/** How long a hub works on its queue before others get their turn, in ms. */
+export const TURN = 8;
+
+const NOBODY: readonly Feed[] = [];
+
+/** The parts that both hubs share. */
+export abstract class Hub<Mark> {
+  protected readonly libc: Libc;
+  protected readonly reactor: Reactor;
+  protected readonly tree: DirectoryTree<Tag<Mark>> = new DirectoryTree();
+  protected readonly looker: Looker;
+  readonly feeds: Set<Feed> = new Set();
+  /** Directories with `announced` names. */
+  readonly #announcing = new Set<Node<Mark>>();
+  #paused = false;
+  #closed = false;
+
+  constructor(libc: Libc, reactor: Reactor) {
+    this.libc = libc;
+    this.reactor = reactor;
+    this.looker = new Looker(libc);
+  }
+
+  /** The queue's file descriptor. */
+  protected abstract get fd(): number;
+
+  /** Puts a watch or mark on the directory. `known` where it had one; throws where the kernel refuses. */
+  protected abstract mark(node: Node<Mark>): "new" | "known";
+
+  /** Takes the directory's own watch or mark back. */
+  protected abstract unmark(node: Node<Mark>): void;
+
+  /** Works on the queue for at most a {@linkcode TURN}. */
+  protected abstract turn(): void;
+
+  // --- reading ---
+
+  /** Begins to read. */
+  protected start(): void {
+    this.reactor.add(this.fd, () => this.run());
+  }
+
+  /** One turn, unless everybody is full: then the kernel keeps the backlog until someone has room. */
+  protected run(): void {
+    if (this.#closed) return;
+    if (this.isFull()) return this.#pause();
+    try {
+      this.turn();
+    } catch (error) {
+      for (const feed of this.feeds) feed.sink.fail(error);
+    }
+    for (const feed of this.feeds) feed.flush();
+    if (!this.#closed && this.isFull()) this.#pause();
+  }
+
+  /** Whether no feed has room. One that has keeps the queue moving; the full ones then count what they lose. */
+  protected isFull(): boolean {
+    if (this.feeds.size === 0) return false;
+    for (const feed of this.feeds) if (!feed.sink.full) return false;
+    return true;
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.reactor.remove(this.fd);
+  }
+
+  /** Some feed has room again. */
+  resume(): void {
+    if (!this.#paused || this.#closed) return;
+    this.#paused = false;
+    this.start();
+    this.run(); // records that were read ahead make no file descriptor readable
+  }
+
+  /** Ends reading. */
+  protected stop(): void {
+    this.#closed = true;
+    if (!this.#paused) this.reactor.remove(this.fd);
+  }
+
+  /** Whether it was closed with its last feed. */
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Closes the queue if nobody is fed from it. */
+  abstract closeIfIdle(): void;
+
+  /** How many watches or marks of the kernel `feed` takes. */
+  abstract marks(feed: Feed): number;
+
+  /** Bytes read so far. */
+  abstract get bytesRead(): number;
+
+  /** Takes `feed` back, and everything that only it needed. */
+  abstract remove(feed: Feed): void;
+
+  /** What is queued was read: what was found by looking is not announced again. */
+  protected caughtUp(): void {
+    this.looker.caughtUp();
+    for (const node of this.#announcing) node.tag.announced = undefined;
+    this.#announcing.clear();
+  }
+
+  // --- who wants what ---
+
+  protected newTag(mark?: Mark): Tag<Mark> {
+    return { mark, anchors: [], feeds: NOBODY, epoch: -1, announced: undefined };
+  }
+
+  /** The feeds that want what happens in `node`: its own, and the recursive ones of its parent that do not ignore it. */
+  protected feedsOf(node: Node<Mark>): readonly Feed[] {
+    const { tag } = node;
+    if (tag.epoch === this.tree.epoch) return tag.feeds;
+    const inherited = node.parent === null ? NOBODY : this.feedsOf(node.parent);
+    let feeds = tag.anchors.length === 0 ? NOBODY : tag.anchors;
+    if (inherited.length > 0) {
+      const path = this.tree.path(node);
+      const kept = inherited.filter((feed) =>
+        feed.recursive && !feeds.includes(feed) && !feed.ignores(path, true)
+      );
+      feeds = feeds.length === 0 && kept.length === inherited.length ? inherited : [...feeds, ...kept];
+    }
+    tag.feeds = feeds;
+    tag.epoch = this.tree.epoch;
+    return feeds;
+  }
+
+  /** Whether somebody wants the subtree of `node` as well. */
+  protected isRecursive(node: Node<Mark>): boolean {
+    return this.feedsOf(node).some((feed) => feed.recursive);
+  }
+
+  /** Anchors `feed` at `node`. */
+  protected anchor(feed: Feed, node: Node<Mark>): void {
+    const path = this.tree.path(node);
+    feed.canonical = path === feed.directory ? undefined : path;
+    node.tag.anchors.push(feed);
+    this.feeds.add(feed);
+    this.tree.epoch++;
+  }
+
+  /** Takes `feed` off its anchor. */
+  protected release(feed: Feed, node: Node<Mark>): void {
+    node.tag.anchors = node.tag.anchors.filter((other) => other !== feed);
+    this.tree.epoch++;
+  }
+
+  // --- what happened ---
+
+  /** An entry of `node` (or with the name ".", the directory itself) had these things happen to it. */
+  protected entry(
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    isDirectory: boolean,
+    kinds: readonly Kind[],
+    about: Circumstances,
+  ): void {
+    const feeds = this.feedsOf(node);
+    if (feeds.length === 0) return;
+    const path = this.tree.prefix(node) + name;
+    for (let kind of kinds) {
+      let linkOf: string | undefined;
+      if (kind === "create" && feeds.some((feed) => feed.filter.wants("create"))) {
+        const bytes = () => this.entryBytes(node, name, nameBytes);
+        const look = this.looker.create(path, bytes, feeds[0]!.since);
+        kind = look.kind;
+        linkOf = look.linkOf;
+      }
+      for (const feed of feeds) {
+        if (feed.only !== undefined && feed.only !== name) continue;
+        const event = feed.event(kind, path, isDirectory, about.time, about.raw, about.pid);
+        if (event === undefined) continue;
+        this.#complete(feed, event, node, name, nameBytes, about);
+        if (linkOf !== undefined) event.attributes = { linkOf: feed.spell(linkOf) };
+      }
+    }
+  }
+
+  /** The directory `node` itself, a target of `feeds`, had these things happen to it. */
+  protected own(
+    node: Node<Mark>,
+    feeds: readonly Feed[],
+    kinds: readonly Kind[],
+    about: Circumstances,
+  ): void {
+    const path = this.tree.path(node);
+    for (const kind of kinds) {
+      for (const feed of feeds) {
+        if (feed.only !== undefined) continue;
+        const event = feed.event(kind, path, true, about.time, about.raw, about.pid);
+        if (event !== undefined) feed.attribute(event, about.actor);
+      }
+    }
+  }
+
+  /** An entry moved. Who sees both ends sees a rename, who sees one end sees it leave or come. */
+  protected moved(
+    from: Node<Mark> | undefined,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    to: Node<Mark> | undefined,
+    newName: string,
+    newNameBytes: Uint8Array | undefined,
+    isDirectory: boolean,
+    about: Circumstances,
+  ): void {
+    const sources = from === undefined ? NOBODY : this.feedsOf(from);
+    const targets = to === undefined ? NOBODY : this.feedsOf(to);
+    for (const feed of new Set([...sources, ...targets])) {
+      const oldPath = from && this.tree.prefix(from) + name;
+      const newPath = to && this.tree.prefix(to) + newName;
+      const left = oldPath !== undefined && sources.includes(feed) && takes(feed, name) &&
+        !feed.ignores(oldPath, isDirectory);
+      const came = newPath !== undefined && targets.includes(feed) && takes(feed, newName) &&
+        !feed.ignores(newPath, isDirectory);
+      const { time, raw, pid } = about;
+      if (came) {
+        const kind = left ? "rename" : "rename.in";
+        const event = feed.event(kind, newPath, isDirectory, time, raw, pid);
+        if (event !== undefined) {
+          if (left) event.from = feed.spell(oldPath);
+          this.#complete(feed, event, to!, newName, newNameBytes, about);
+        }
+      } else if (left) {
+        const event = feed.event("rename.out", oldPath, isDirectory, time, raw, pid);
+        if (event !== undefined) this.#complete(feed, event, from!, name, nameBytes, about);
+      }
+    }
+  }
+
+  /** A target has gone, and with it what the feed watches. */
+  protected rootGone(feed: Feed, node: Node<Mark>, kind: Kind, about: Circumstances): void {
+    const path = feed.canonical ?? feed.directory;
+    const event = feed.event(kind, path, true, about.time, about.raw, about.pid);
+    if (event !== undefined) feed.attribute(event, about.actor);
+    feed.gone = kind === "rename.out" ? "it was moved away" : "it was removed";
+    this.release(feed, node);
+  }
+
+  /** Loss that concerns every feed. */
+  protected lostAll(reason: string): void {
+    for (const feed of this.feeds) {
+      feed.flush();
+      feed.sink.lost(feed.path, reason);
+    }
+  }
+
+  #complete(
+    feed: Feed,
+    event: FileEvent,
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    about: Circumstances,
+  ): void {
+    if (feed.actor && about.actor !== undefined) event.actor = about.actor;
+    if (nameBytes !== undefined || event.path.includes("\uFFFD")) {
+      event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
+    }
+  }
+
+  /** The path of an entry as a C string. */
+  protected entryBytes(
+    node: Node<Mark>,
+    name = "",
+    nameBytes?: Uint8Array,
+  ): Uint8Array<ArrayBuffer> {
+    return cString(this.tree.bytes(node, name, nameBytes));
+  }
+
+  // --- arming directory by directory ---
+
+  /**
+   * Arms a directory that exists since before the watch, with all below it where that is wanted, in slices that leave
+   * the event loop free. `isWanted` is asked between slices, so that a closed watcher stops arming.
+   */
+  protected async armTree(root: Node<Mark>, isWanted: () => boolean): Promise<void> {
+    const waiting = [root];
+    let until = performance.now() + TURN;
+    for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
+      waiting.push(...this.#armOne(node, node === root, undefined));
+      if (performance.now() < until) continue;
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      until = performance.now() + TURN;
+    }
+  }
+
+  /**
+   * Arms a directory that has just appeared, with all below it. What is found inside was there before the watch and is
+   * announced by nobody else, so it is announced here: watch first, look then, and what is told twice is dropped.
+   */
+  protected armNew(node: Node<Mark>, about: Circumstances): void {
+    if (!this.isRecursive(node)) return;
+    const waiting = [node];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      waiting.push(...this.#armOne(next, false, about));
+    }
+  }
+
+  /** Announces what is inside a directory that was moved in, where the kernel watches the filesystem as a whole. */
+  protected announceTree(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
+    const waiting = [this.tree.path(node)];
+    const { time, raw, pid } = about;
+    for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
+      for (const entry of readDirectory(this.libc, cString(path)) ?? []) {
+        const entryPath = `${path}/${entry.name}`;
+        const look = this.looker.create(entryPath, () => cString(entryPath), time);
+        const isDirectory = entry.isDirectory ?? look.kind === "create.directory";
+        for (const feed of feeds) {
+          const event = feed.event(look.kind, entryPath, isDirectory, time, raw, pid);
+          if (event !== undefined) event.synthetic = true;
+        }
+        if (isDirectory) waiting.push(entryPath);
+      }
+    }
+  }
+
+  /** Arms one directory; the subdirectories to arm next. */
+  #armOne(
+    node: Node<Mark>,
+    isRoot: boolean,
+    about: Circumstances | undefined,
+  ): Node<Mark>[] {
+    try {
+      this.mark(node);
+    } catch (error) {
+      // Between its announcement and its mark a directory may vanish, or be replaced by something else.
+      const vanished = error instanceof SystemError && [ENOENT, ENOTDIR].includes(error.errno);
+      if (isRoot || !vanished) this.#refused(node, isRoot, error);
+      if (vanished) this.tree.remove(node);
+      return [];
+    }
+    if (!this.isRecursive(node)) return [];
+    const entries = readDirectory(this.libc, this.entryBytes(node));
+    if (entries === undefined) return []; // gone, or unreadable: inotify and fanotify ask for read permission too
+    const next: Node<Mark>[] = [];
+    for (const entry of entries) {
+      const isDirectory = entry.isDirectory ?? this.#isDirectory(node, entry);
+      if (about !== undefined) this.#announce(node, entry, isDirectory, about);
+      if (isDirectory) next.push(...this.#wantedChild(node, entry));
+    }
+    return next;
+  }
+
+  /** The subdirectory as a node, if somebody wants it; none if it is armed already. */
+  #wantedChild(node: Node<Mark>, { name, nameBytes }: DirectoryEntry): Node<Mark>[] {
+    const known = this.tree.child(node, name, nameBytes);
+    const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
+    if (this.feedsOf(child).length > 0) return [child];
+    if (known === undefined) this.tree.remove(child);
+    return [];
+  }
+
+  #announce(
+    node: Node<Mark>,
+    { name, nameBytes }: DirectoryEntry,
+    isDirectory: boolean,
+    about: Circumstances,
+  ): void {
+    const key = nameKey(name, nameBytes);
+    const { tag } = node;
+    if (tag.announced?.has(key)) return;
+    (tag.announced ??= new Set()).add(key);
+    this.#announcing.add(node);
+    const path = this.tree.prefix(node) + name;
+    const feeds = this.feedsOf(node);
+    const look = isDirectory
+      ? { kind: "create.directory" as const }
+      : this.looker.create(path, () => this.entryBytes(node, name, nameBytes), about.time);
+    for (const feed of feeds) {
+      // Who made it is not known: the process that made the directory need not be the one that filled it.
+      const event = feed.event(look.kind, path, isDirectory, about.time, undefined, 0);
+      if (event === undefined) continue;
+      event.synthetic = true;
+      if (nameBytes !== undefined) event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
+    }
+  }
+
+  /** Whether the name was already announced by looking; asked once for each name. */
+  protected wasAnnounced(node: Node<Mark>, name: string, nameBytes?: Uint8Array): boolean {
+    return node.tag.announced?.delete(nameKey(name, nameBytes)) ?? false;
+  }
+
+  #isDirectory(node: Node<Mark>, { name, nameBytes }: DirectoryEntry): boolean {
+    return fileStatus(this.libc, this.entryBytes(node, name, nameBytes))?.type === "directory";
+  }
+
+  /** A directory that the kernel refuses: an error for the target itself, a gap in the coverage of all else. */
+  #refused(node: Node<Mark>, isRoot: boolean, error: unknown): void {
+    if (isRoot || !(error instanceof SystemError)) throw error;
+    const path = this.tree.path(node);
+    for (const feed of this.feedsOf(node)) {
+      if (!feed.gaps.some((gap) => gap.reason === error.message && path.startsWith(gap.path))) {
+        feed.gaps.push({ path: feed.spell(path), reason: `${error.message}; ${error.hint}` });
+        feed.sink.lost(feed.spell(path), error.message);
+      }
+    }
+  }
+
+  /** Takes back every mark in the subtree that nobody wants any more. */
+  protected disarm(node: Node<Mark>): void {
+    for (const below of [...this.tree.subtree(node)]) {
+      if (below.tag.mark === undefined || this.feedsOf(below).length > 0) continue;
+      this.unmark(below);
+    }
+  }
+}
+
+function takes(feed: Feed, name: string): boolean {
+  return feed.only === undefined || feed.only === name;
+}

@@ -1,0 +1,303 @@
+/**
+ * The inotify instance of the process, for many watchers: a watch a directory, and the tree of watch descriptors.
+ *
+ * @module
+ */
+
+import type { InotifyRecord } from "../backends/inotify/decode.ts";
+import { InotifyInstance } from "../backends/inotify/instance.ts";
+import { inotifyKind, inotifyMask } from "../classify/inotify.ts";
+import { GRACE, RenamePairing } from "../classify/rename.ts";
+import {
+  IN_CREATE,
+  IN_DELETE,
+  IN_DELETE_SELF,
+  IN_DONT_FOLLOW,
+  IN_EXCL_UNLINK,
+  IN_IGNORED,
+  IN_ISDIR,
+  IN_MOVE_SELF,
+  IN_MOVED_FROM,
+  IN_MOVED_TO,
+  IN_ONLYDIR,
+  IN_Q_OVERFLOW,
+  IN_UNMOUNT,
+} from "../ffi/abi/inotify.ts";
+import { readLink } from "../ffi/file.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
+import type { Libc } from "../ffi/port.ts";
+import type { Reactor } from "../ffi/reactor.ts";
+import { cString, decodeText } from "../ffi/text.ts";
+import type { Feed } from "./feed.ts";
+import { type Circumstances, Hub, type Node, TURN } from "./hub.ts";
+
+/** What the tree needs to stay true, whatever the watchers want. */
+const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
+  IN_ONLYDIR | IN_EXCL_UNLINK;
+
+/** The hub of the process's inotify instance. A mark is a watch descriptor. */
+export class InotifyHub extends Hub<number> {
+  readonly #instance: InotifyInstance;
+  readonly #watches = new Map<number, Node<number>>();
+  readonly #homes = new Map<Feed, Node<number>>();
+  readonly #pairing = new RenamePairing<InotifyRecord>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(libc: Libc, reactor: Reactor) {
+    super(libc, reactor);
+    this.#instance = new InotifyInstance(libc);
+    try {
+      this.start();
+    } catch (error) {
+      this.#instance.close();
+      throw error;
+    }
+  }
+
+  protected override get fd(): number {
+    return this.#instance.fd;
+  }
+
+  override get bytesRead(): number {
+    return this.#instance.bytesRead;
+  }
+
+  override marks(feed: Feed): number {
+    const home = this.#homes.get(feed);
+    if (home === undefined) return 0;
+    return [...this.tree.subtree(home)]
+      .filter((node) => node.tag.mark !== undefined && this.feedsOf(node).includes(feed)).length;
+  }
+
+  /** Covers `feed` with a watch on each directory. */
+  async addTree(feed: Feed, isWanted: () => boolean): Promise<void> {
+    const node = this.#anchorNode(feed);
+    this.#homes.set(feed, node);
+    this.anchor(feed, node);
+    try {
+      await this.armTree(node, () => isWanted() && !this.isClosed);
+    } catch (error) {
+      this.remove(feed);
+      throw error;
+    }
+  }
+
+  override remove(feed: Feed): void {
+    const home = this.#homes.get(feed);
+    if (home === undefined) return;
+    this.#homes.delete(feed);
+    this.feeds.delete(feed);
+    this.release(feed, home);
+    if (this.feeds.size > 0) this.disarm(home);
+    this.closeIfIdle();
+  }
+
+  override closeIfIdle(): void {
+    if (this.isClosed || this.feeds.size > 0) return;
+    clearTimeout(this.#timer);
+    this.stop();
+    this.#instance.close();
+  }
+
+  /**
+   * The node of a target: found by its watch descriptor, for the kernel gives an inode one watch, however it is reached.
+   */
+  #anchorNode(feed: Feed): Node<number> {
+    const bytes = cString(feed.directory);
+    const wd = this.#instance.add(bytes, feed.path, this.#mask([feed]));
+    const known = this.#watches.get(wd);
+    if (known !== undefined) return known;
+    const node = this.tree.add(null, this.#canonical(bytes) ?? feed.directory, this.newTag(wd));
+    this.#watches.set(wd, node);
+    return node;
+  }
+
+  /** The path that the kernel gives a directory, which symlinks in the user's spelling do not change. */
+  #canonical(path: Uint8Array<ArrayBuffer>): string | undefined {
+    const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0) return undefined;
+    const link = readLink(this.libc, `/proc/self/fd/${fd}`);
+    const text = link === undefined ? undefined : decodeText(link);
+    this.libc.close(fd);
+    return text;
+  }
+
+  #mask(feeds: readonly Feed[]): number {
+    let mask = STRUCTURE;
+    for (const feed of feeds) mask |= inotifyMask(feed.filter.patterns);
+    return mask >>> 0;
+  }
+
+  // --- watches ---
+
+  protected override mark(node: Node<number>): "new" | "known" {
+    const mask = this.#mask(this.feedsOf(node)) | (node.parent === null ? 0 : IN_DONT_FOLLOW);
+    const wd = this.#instance.add(this.entryBytes(node), this.tree.path(node), mask >>> 0);
+    const known = this.#watches.get(wd);
+    const { mark } = node.tag;
+    if (known === node) return "known";
+    // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
+    // mounted twice. The newest name is the one that was just seen.
+    if (known !== undefined) {
+      known.tag.mark = undefined;
+      for (const child of [...(known.children?.values() ?? [])]) {
+        this.tree.move(child, node, child.name, child.nameBytes);
+      }
+      this.tree.remove(known);
+    }
+    // A name that had another inode before: that watch goes with its inode.
+    if (mark !== undefined && mark !== wd) this.#watches.delete(mark);
+    node.tag.mark = wd;
+    this.#watches.set(wd, node);
+    return known === undefined ? "new" : "known";
+  }
+
+  protected override unmark(node: Node<number>): void {
+    const { mark } = node.tag;
+    if (mark === undefined) return;
+    this.#instance.remove(mark);
+    this.#watches.delete(mark);
+    node.tag.mark = undefined;
+  }
+
+  // --- reading ---
+
+  protected override turn(): void {
+    const until = performance.now() + TURN;
+    do {
+      const now = performance.now();
+      const records = this.#instance.read();
+      if (records.length === 0) {
+        this.#told(now);
+        if (!this.#pairing.isWaiting) this.caughtUp();
+        break;
+      }
+      this.#pairing.push(records, now);
+      this.#told(now);
+      for (const feed of this.feeds) feed.flush();
+      if (this.isFull()) return;
+    } while (performance.now() < until);
+    // The other half of a rename may never come; then nothing but the clock moves on what waits behind the first.
+    if (this.#pairing.isWaiting) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.run();
+      }, GRACE);
+    }
+  }
+
+  #told(now: number): void {
+    const time = Date.now();
+    for (const { record, to } of this.#pairing.take(now)) {
+      const about: Circumstances = {
+        time,
+        raw: to === undefined ? record : { from: record, to },
+        pid: 0,
+        actor: undefined,
+      };
+      this.#happened(record, to, about);
+    }
+  }
+
+  #happened(record: InotifyRecord, to: InotifyRecord | undefined, about: Circumstances): void {
+    const { wd, mask, name, nameBytes } = record;
+    if ((mask & IN_Q_OVERFLOW) !== 0) {
+      return this.lostAll("the kernel's queue was full (fs.inotify.max_queued_events)");
+    }
+    const node = this.#watches.get(wd);
+    if (node === undefined) {
+      // The first half of a rename in a directory that is watched no more; the second half came into one that is.
+      if (to !== undefined) this.#happened(to, undefined, about);
+      return;
+    }
+    const isDirectory = (mask & IN_ISDIR) !== 0;
+    if ((mask & (IN_MOVED_FROM | IN_MOVED_TO)) !== 0) {
+      return this.#moved(node, record, to, isDirectory, about);
+    }
+    if (name === "") return this.#happenedToItself(node, mask, about);
+    const kind = inotifyKind(mask);
+    if (kind === undefined) return;
+    if ((mask & IN_CREATE) !== 0) {
+      if (!this.wasAnnounced(node, name, nameBytes)) {
+        this.entry(node, name, nameBytes, isDirectory, [kind], about);
+      }
+      if (isDirectory) this.#armChild(node, name, nameBytes, about);
+      return;
+    }
+    this.entry(node, name, nameBytes, isDirectory, [kind], about);
+    if ((mask & IN_DELETE) === 0) return;
+    this.wasAnnounced(node, name, nameBytes);
+    const child = isDirectory ? this.tree.child(node, name, nameBytes) : undefined;
+    if (child !== undefined) this.tree.remove(child);
+  }
+
+  /** Something happened to the watched directory itself. Its parent's watch says the same, where there is one. */
+  #happenedToItself(node: Node<number>, mask: number, about: Circumstances): void {
+    if ((mask & IN_UNMOUNT) !== 0) {
+      for (const feed of [...node.tag.anchors]) {
+        feed.flush();
+        feed.sink.lost(feed.path, "the filesystem was unmounted");
+        feed.gone = "the filesystem was unmounted";
+        this.release(feed, node);
+      }
+      return;
+    }
+    if ((mask & (IN_DELETE_SELF | IN_MOVE_SELF)) !== 0) {
+      const kind = (mask & IN_MOVE_SELF) !== 0 ? "rename.out" : "remove.directory";
+      for (const feed of [...node.tag.anchors]) {
+        if (feed.only === undefined) this.rootGone(feed, node, kind, about);
+      }
+      if ((mask & IN_MOVE_SELF) !== 0 && node.parent === null) this.disarm(node);
+      return;
+    }
+    if ((mask & IN_IGNORED) !== 0) {
+      if (node.tag.mark !== undefined) this.#watches.delete(node.tag.mark);
+      node.tag.mark = undefined;
+      return;
+    }
+    const kind = inotifyKind(mask);
+    const covered = node.parent === null ? [] : this.feedsOf(node.parent);
+    const feeds = node.tag.anchors.filter((feed) => !covered.includes(feed));
+    if (kind !== undefined) this.own(node, feeds, [kind], about);
+  }
+
+  #moved(
+    node: Node<number>,
+    record: InotifyRecord,
+    to: InotifyRecord | undefined,
+    isDirectory: boolean,
+    about: Circumstances,
+  ): void {
+    const isFrom = (record.mask & IN_MOVED_FROM) !== 0;
+    const target = to ?? (isFrom ? undefined : record);
+    const from = isFrom ? node : undefined;
+    const toNode = target === undefined ? undefined : this.#watches.get(target.wd);
+    const [name, nameBytes] = [record.name, record.nameBytes];
+    const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
+    const wasSeen = toNode !== undefined && this.wasAnnounced(toNode, newName, newNameBytes);
+    if (from !== undefined || !wasSeen) {
+      this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about);
+    }
+    if (!isDirectory) return;
+    const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
+    if (child !== undefined) {
+      this.tree.move(child, toNode ?? null, toNode === undefined ? this.tree.path(child) : newName, newNameBytes);
+      this.disarm(child);
+    }
+    if (toNode !== undefined && child?.tag.mark === undefined) {
+      this.#armChild(toNode, newName, newNameBytes, about);
+    }
+  }
+
+  #armChild(
+    node: Node<number>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    about: Circumstances,
+  ): void {
+    const known = this.tree.child(node, name, nameBytes);
+    const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
+    if (this.isRecursive(child)) this.armNew(child, about);
+    else if (known === undefined) this.tree.remove(child);
+  }
+}

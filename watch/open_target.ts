@@ -1,0 +1,158 @@
+/**
+ * Chooses how a target is watched, and opens it: the best that its filesystem, the kernel and our privileges allow.
+ *
+ * @module
+ */
+
+import type { BackendSession, BackendSink } from "../backends/backend.ts";
+import { SystemError, UnsupportedError } from "../ffi/errno.ts";
+import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
+import type { FanotifyHub } from "./fanotify_hub.ts";
+import { mountMarkSuffices } from "./fanotify_hub.ts";
+import { Feed } from "./feed.ts";
+import type { Hub } from "./hub.ts";
+import { fanotifyHub, inotifyHub } from "./hubs.ts";
+import type { Settings } from "./options.ts";
+import { refuseScope, type Target } from "./targets.ts";
+
+/** A session of a built-in backend. */
+export interface HubSession extends BackendSession {
+  readonly backend: string;
+  /** Whether a backlog without bound is held by the kernel. */
+  readonly kernelHoldsAll: boolean;
+  bytesRead(): number;
+}
+
+/** One way to watch a target. */
+interface Way {
+  readonly by: string;
+  readonly backend: "fanotify" | "inotify";
+  open(feed: Feed, isWanted: () => boolean): Promise<Hub<unknown>>;
+}
+
+/** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
+export async function openTarget(
+  target: Target,
+  settings: Settings,
+  sink: BackendSink,
+  isWanted: () => boolean,
+): Promise<HubSession> {
+  const refusals: string[] = [];
+  let failure: unknown;
+  for (const way of ways(target, settings)) {
+    const feed = new Feed({
+      ...target,
+      backend: way.backend,
+      filter: settings.filter,
+      sink,
+      actor: settings.actor,
+      ...(target.only === undefined ? { only: undefined } : { only: target.only }),
+    } as ConstructorParameters<typeof Feed>[0]);
+    try {
+      const hub = await way.open(feed, isWanted);
+      return session(way, hub, feed, settings, refusals);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      // Neither a path that is not there nor one that may not be read is there or readable in another way.
+      if (error.errno === ENOENT || error.errno === ENOTDIR) throw error;
+      failure ??= error;
+      refusals.push(error.message);
+    }
+  }
+  throw failure;
+}
+
+/** The ways to try, the best first. */
+function ways(target: Target, settings: Settings): Way[] {
+  const { backend, scope, actor, filter } = settings;
+  if (backend === "inotify") refuseScope(settings, backend);
+  const namesProcesses = actor || filter.asksProcesses;
+  const whole = target.recursive || scope !== "tree";
+  const mount = scope === "mount" && mountMarkSuffices(filter.patterns);
+  const list: Way[] = [];
+  if (backend !== "inotify") {
+    if (whole) list.push(byWhole(settings, mount ? "mount" : "filesystem"));
+    if (scope === "tree" && (backend === "fanotify" || namesProcesses)) list.push(byMarks(settings));
+  }
+  if (backend !== "fanotify") list.push(BY_WATCHES);
+  return list;
+}
+
+function wish({ actor, queue }: Settings): { pidfd: boolean; unlimited: boolean } {
+  return { pidfd: actor, unlimited: queue === "unlimited" };
+}
+
+function byWhole(settings: Settings, target: "filesystem" | "mount"): Way {
+  return {
+    by: target,
+    backend: "fanotify",
+    open: (feed) => withHub(fanotifyHub(wish(settings)), (hub) => hub.addWhole(feed, target)),
+  };
+}
+
+function byMarks(settings: Settings): Way {
+  return {
+    by: "inode",
+    backend: "fanotify",
+    open: (feed, isWanted) =>
+      withHub(fanotifyHub(wish(settings)), (hub) => hub.addTree(feed, isWanted)),
+  };
+}
+
+const BY_WATCHES: Way = {
+  by: "watch",
+  backend: "inotify",
+  open: (feed, isWanted) => withHub(inotifyHub(), (hub) => hub.addTree(feed, isWanted)),
+};
+
+/** Adds to a hub; one that serves nobody afterwards is closed. */
+async function withHub<H extends Hub<unknown>>(
+  opening: Promise<H>,
+  add: (hub: H) => void | Promise<void>,
+): Promise<H> {
+  const hub = await opening;
+  try {
+    await add(hub);
+    return hub;
+  } catch (error) {
+    hub.closeIfIdle();
+    throw error;
+  }
+}
+
+function session(
+  way: Way,
+  hub: Hub<unknown>,
+  feed: Feed,
+  settings: Settings,
+  refusals: readonly string[],
+): HubSession {
+  const isPrivileged = "group" in hub && (hub as FanotifyHub).group.isPrivileged;
+  const gaps = () => {
+    const all = [...feed.gaps];
+    if (feed.gone !== undefined) all.push({ path: feed.path, reason: feed.gone });
+    const whom = settings.actor ? "actor" : settings.filter.asksProcesses ? "ignoreProcesses" : "";
+    if (whom !== "" && !isPrivileged) {
+      all.push({ path: feed.path, reason: `${whom} has no effect: ${noNames(way, refusals)}` });
+    }
+    return all;
+  };
+  return {
+    backend: way.backend,
+    kernelHoldsAll: settings.queue === "unlimited" && isPrivileged,
+    coverage: () => ({ by: way.by, watches: hub.marks(feed), gaps: gaps() }),
+    bytesRead: () => hub.bytesRead,
+    resume: () => hub.resume(),
+    close: () => hub.remove(feed),
+  };
+}
+
+function noNames(way: Way, refusals: readonly string[]): string {
+  const why = way.backend === "inotify"
+    ? "inotify names no process"
+    : "the kernel names other processes to CAP_SYS_ADMIN only";
+  return [why, ...refusals].join("; ");
+}
+
+/** What a hub cannot be: kept for the type of errors that this module throws. */
+export { UnsupportedError };

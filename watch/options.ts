@@ -1,0 +1,190 @@
+/**
+ * The options of `watch()`: their types, and what is wrong with those that are wrong.
+ *
+ * @module
+ */
+
+import type { Backend } from "../backends/backend.ts";
+import { isKindPattern, KINDS } from "../classify/kinds.ts";
+import { UnsupportedError } from "../ffi/errno.ts";
+import { Filter, type Ignore } from "./filter.ts";
+
+/** Options of {@linkcode watch}. */
+export interface WatchOptions {
+  /** The whole subtree, also what appears in it later. Default `true`. */
+  recursive?: boolean;
+  /**
+   * `"tree"`: at and below the paths. `"mount"`, `"filesystem"`: everything on the mount or the filesystem that holds
+   * them. Default `"tree"`.
+   */
+  scope?: "tree" | "mount" | "filesystem";
+  /** `auto` chooses for each mount the best that works there with the privileges at hand. Default `"auto"`. */
+  backend?: "auto" | "fanotify" | "inotify" | "poll" | Backend;
+  /**
+   * Kind patterns; one matches itself and everything under it. Default `["create", "modify", "rename", "remove"]`.
+   * `lost` is always delivered.
+   */
+  events?: readonly string[];
+  /** Globs, expressions or functions; asked before anything is watched, once for a path. Default none. */
+  ignore?: Ignore | readonly Ignore[];
+  /** Pids, or `"self"`, whose events are dropped. A `Set` may be changed while watching. Needs fanotify. */
+  ignoreProcesses?: Iterable<number | "self">;
+  /** Filesystem types left out where a watch crosses mounts: `["tmpfs"]`. */
+  ignoreFilesystems?: readonly string[];
+  /** Attach who did it. Needs fanotify and CAP_SYS_ADMIN; without, it is absent. Default `false`. */
+  actor?: boolean;
+  /** Tell which metadata changed. Not yet. */
+  metadata?: boolean;
+  /** After a loss: `"signal"` only reports `lost`. `"diff"` is not there yet. Default `"signal"`. */
+  recover?: "diff" | "signal";
+  /**
+   * Who holds the backlog of a slow reader: the kernel's bounded queue, or `"unlimited"` (of the kernel with fanotify and
+   * CAP_SYS_ADMIN, of this process otherwise). Default `"kernel"`.
+   */
+  queue?: "kernel" | "unlimited";
+  /** Not yet. */
+  atomicSave?: boolean;
+  /** Not yet. */
+  writeFinish?: boolean;
+  /** Closes the watcher. */
+  signal?: AbortSignal;
+}
+
+/** Options with every question answered. */
+export interface Settings {
+  readonly recursive: boolean;
+  readonly scope: "tree" | "mount" | "filesystem";
+  readonly backend: "auto" | "fanotify" | "inotify" | Backend;
+  readonly filter: Filter;
+  readonly ignoreFilesystems: ReadonlySet<string>;
+  readonly actor: boolean;
+  readonly queue: "kernel" | "unlimited";
+  readonly signal: AbortSignal | undefined;
+}
+
+const DEFAULT_EVENTS = ["create", "modify", "rename", "remove"];
+
+const CHOICES = {
+  scope: ["tree", "mount", "filesystem"],
+  backend: ["auto", "fanotify", "inotify", "poll"],
+  queue: ["kernel", "unlimited"],
+  recover: ["diff", "signal"],
+} as const;
+
+const FLAGS = ["recursive", "actor", "metadata", "atomicSave", "writeFinish"] as const;
+
+const NAMES: ReadonlySet<string> = new Set([
+  ...Object.keys(CHOICES),
+  ...FLAGS,
+  "events",
+  "ignore",
+  "ignoreProcesses",
+  "ignoreFilesystems",
+  "signal",
+]);
+
+/** Options that are named but not there yet, and the value that asks for them. */
+const NOT_YET: readonly (readonly [name: keyof WatchOptions, value: unknown])[] = [
+  ["metadata", true],
+  ["recover", "diff"],
+  ["atomicSave", true],
+  ["writeFinish", true],
+  ["backend", "poll"],
+];
+
+/** Checks the options. Throws `TypeError` for a wrong one, `UnsupportedError` for one that is not there yet. */
+export function settle(options: WatchOptions): Settings {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`Cannot watch with options ${String(options)}: not an object`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!NAMES.has(name)) throw new TypeError(`Cannot watch with option ${name}: no such option`);
+  }
+  for (const [name, allowed] of Object.entries(CHOICES)) {
+    const value = options[name as keyof typeof CHOICES];
+    if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
+    if (name === "backend" && isBackend(value)) continue;
+    throw new TypeError(`Cannot watch with ${name} ${show(value)}: it is one of ${allowed.join(", ")}`);
+  }
+  for (const name of FLAGS) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new TypeError(`Cannot watch with ${name} ${show(value)}: it is true or false`);
+    }
+  }
+  for (const [name, value] of NOT_YET) {
+    if (options[name] !== value) continue;
+    throw new UnsupportedError(`Cannot watch with ${name} ${show(value)}: not yet`, {
+      hint: `leave ${name} out; a later version of sentinode has it`,
+    });
+  }
+  const { signal } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`Cannot watch with signal ${show(signal)}: not an AbortSignal`);
+  }
+  const filter = new Filter(
+    checkEvents(options.events ?? DEFAULT_EVENTS),
+    checkIgnore(options.ignore ?? []),
+    checkProcesses(options.ignoreProcesses ?? []),
+  );
+  return {
+    recursive: options.recursive ?? true,
+    scope: options.scope ?? "tree",
+    backend: (options.backend ?? "auto") as Settings["backend"],
+    filter,
+    ignoreFilesystems: new Set(options.ignoreFilesystems ?? []),
+    actor: options.actor ?? false,
+    queue: options.queue ?? "kernel",
+    signal,
+  };
+}
+
+function isBackend(value: unknown): value is Backend {
+  return typeof value === "object" && value !== null &&
+    "name" in value && typeof value.name === "string" &&
+    "open" in value && typeof value.open === "function";
+}
+
+/** Kind patterns that exist. */
+export function checkEvents(events: readonly string[]): readonly string[] {
+  if (!Array.isArray(events) || events.length === 0) {
+    throw new TypeError(`Cannot watch for events ${show(events)}: not a list of kinds`);
+  }
+  for (const pattern of events) {
+    if (typeof pattern === "string" && isKindPattern(pattern)) continue;
+    const first = [...new Set(KINDS.map((kind) => kind.split(".")[0]))].join(", ");
+    throw new TypeError(
+      `Cannot watch for ${show(pattern)}: no such kind; kinds begin with ${first}, user`,
+    );
+  }
+  return events;
+}
+
+function checkIgnore(ignore: Ignore | readonly Ignore[]): readonly Ignore[] {
+  const list = Array.isArray(ignore) ? ignore as readonly Ignore[] : [ignore as Ignore];
+  for (const one of list) {
+    if (one instanceof RegExp) {
+      // `test` of such an expression begins where the last match ended, so that every other path would be missed.
+      if (one.global || one.sticky) {
+        throw new TypeError(`Cannot use ${one} in ignore: the flags g and y keep state between paths`);
+      }
+    } else if (typeof one !== "function" && (typeof one !== "string" || one === "")) {
+      throw new TypeError(`Cannot use ${show(one)} in ignore: not a glob, RegExp or function`);
+    }
+  }
+  return list;
+}
+
+function checkProcesses(processes: Iterable<number | "self">): ReadonlySet<number | "self"> {
+  const set = processes instanceof Set ? processes : new Set(processes);
+  for (const one of set) {
+    if (one === "self" || (Number.isInteger(one) && one > 0)) continue;
+    throw new TypeError(`Cannot ignore process ${show(one)}: not a pid and not "self"`);
+  }
+  return set;
+}
+
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

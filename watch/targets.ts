@@ -1,0 +1,163 @@
+/**
+ * From a path that the user names to what has to be watched: a directory, or a name within one, on each mount.
+ *
+ * @module
+ */
+
+import { isAbsolute, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  isWithin,
+  KERNEL_FILESYSTEMS,
+  type MountInfo,
+  mountOf,
+  parseMountInfo,
+} from "../backends/mounts/mountinfo.ts";
+import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
+import { systemError, UnsupportedError } from "../ffi/errno.ts";
+import { fileStatus, readLink, readText } from "../ffi/file.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString, decodeText } from "../ffi/text.ts";
+import type { Settings } from "./options.ts";
+
+/** One thing to watch, on one mount. */
+export interface Target {
+  /** As the user spelled it, absolute; for a mount below it, the mount point in that spelling. */
+  readonly path: string;
+  /** The directory to watch. */
+  readonly directory: string;
+  /** The name within `directory` that is meant, for a file. */
+  readonly only: string | undefined;
+  readonly recursive: boolean;
+  readonly mount: { readonly point: string; readonly type: string };
+  /** Mount points below, which are other targets or left out. */
+  readonly mounts: ReadonlySet<string>;
+}
+
+/** Something below a path that is not watched. */
+export interface LeftOut {
+  readonly path: string;
+  readonly mount: { readonly point: string; readonly type: string };
+  readonly reason: string;
+}
+
+/** An absolute path without `.` and `..`. A final slash is kept: it asks for a directory. Throws `TypeError`. */
+export function absolutePath(libc: Libc, path: string | URL): string {
+  const text = path instanceof URL ? fileURLToPath(path) : path;
+  if (typeof text !== "string" || text === "") {
+    throw new TypeError(`Cannot watch ${JSON.stringify(path)}: not a path`);
+  }
+  if (isAbsolute(text)) return posix.normalize(text);
+  // The runtimes' own cwd() asks for --allow-read in Deno.
+  const cwd = readLink(libc, "/proc/self/cwd");
+  if (cwd === undefined) {
+    throw systemError(libc, `watch ${text}`, { syscall: "readlink", path: "/proc/self/cwd" });
+  }
+  return posix.join(decodeText(cwd), text);
+}
+
+/** What has to be watched for `path`. Throws `SystemError` where there is no such path, or it is not reachable. */
+export function resolveTargets(
+  libc: Libc,
+  path: string,
+  settings: Settings,
+): { readonly targets: Target[]; readonly leftOut: LeftOut[] } {
+  const fd = libc.open(cString(path), O_PATH | O_CLOEXEC, 0);
+  if (fd < 0) {
+    throw systemError(libc, `watch ${path}`, {
+      syscall: "open",
+      path,
+      hint: "create the path first, or watch the directory that will hold it",
+    });
+  }
+  const status = fileStatus(libc, cString(""), fd);
+  const link = readLink(libc, `/proc/self/fd/${fd}`)?.slice();
+  libc.close(fd);
+  const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
+  // Without /proc there is neither a real path nor a mount table; what the user gave must do.
+  const real = link === undefined ? path : decodeText(link);
+  const mount = mountOf(real, mounts) ?? NO_MOUNT;
+  if (settings.scope !== "tree") {
+    const top = settings.scope === "mount" ? mount : wholeFilesystem(mount, mounts);
+    const point = top.point;
+    return { targets: [directoryTarget(point, top, true, [])], leftOut: [] };
+  }
+  const spelled = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+  if (status?.type !== "directory") {
+    if (path.endsWith("/")) throw new Error("unreachable: the kernel refuses a slash after a file");
+    // A link to a file is followed; then the events have the path of the file itself.
+    const file = posix.basename(real) === posix.basename(spelled) ? spelled : real;
+    const target: Target = {
+      ...directoryTarget(posix.dirname(file), mount, false, []),
+      path: spelled,
+      only: posix.basename(file),
+    };
+    return { targets: [target], leftOut: [] };
+  }
+  if (!settings.recursive) {
+    return { targets: [directoryTarget(spelled, mount, false, [])], leftOut: [] };
+  }
+  const below = mounts.filter(({ point }) => point !== real && isWithin(point, real));
+  const points = below.map(({ point }) => point);
+  const targets = [directoryTarget(spelled, mount, true, points)];
+  const leftOut: LeftOut[] = [];
+  for (const inner of new Map(below.map((mount) => [mount.point, mount])).values()) {
+    const tail = inner.point.slice(real === "/" ? 0 : real.length);
+    const innerPath = (spelled === "/" ? "" : spelled) + tail;
+    const reason = whyLeftOut(inner, innerPath, spelled, settings);
+    if (reason === undefined) targets.push(directoryTarget(innerPath, inner, true, points));
+    else leftOut.push({ path: innerPath, mount: inner, reason });
+  }
+  return { targets, leftOut };
+}
+
+function directoryTarget(
+  path: string,
+  mount: Target["mount"],
+  recursive: boolean,
+  points: readonly string[],
+): Target {
+  const { point, type } = mount;
+  const mounts = new Set(points.filter((other) => other !== point));
+  return { path, directory: path, only: undefined, recursive, mount: { point, type }, mounts };
+}
+
+function whyLeftOut(
+  mount: MountInfo,
+  path: string,
+  root: string,
+  settings: Settings,
+): string | undefined {
+  const { type } = mount;
+  if (settings.ignoreFilesystems.has(type)) return `filesystems of type ${type} are ignored`;
+  if (KERNEL_FILESYSTEMS.has(type)) return `the kernel announces no changes of ${type}`;
+  for (let at = path; isWithin(at, root) && at !== root; at = posix.dirname(at)) {
+    if (settings.filter.ignores(at, true, root)) return `${at} is ignored`;
+  }
+  return undefined;
+}
+
+/** The mount of the filesystem's own root if there is one, else the given part of it. */
+function wholeFilesystem(mount: MountInfo, mounts: readonly MountInfo[]): MountInfo {
+  return mounts.find(({ device, root }) => device === mount.device && root === "/") ?? mount;
+}
+
+const NO_MOUNT: MountInfo = {
+  id: 0,
+  parent: 0,
+  device: "0:0",
+  root: "/",
+  point: "/",
+  options: "",
+  type: "unknown",
+  source: "",
+};
+
+/** Whether a target that was asked for explicitly cannot be watched by directory watches. */
+export function refuseScope(settings: Settings, backend: string): void {
+  if (settings.scope === "tree") return;
+  throw new UnsupportedError(
+    `Cannot watch a whole ${settings.scope} with ${backend}: it watches directories`,
+    { hint: 'use backend: "fanotify", or scope: "tree" on the mount point' },
+  );
+}

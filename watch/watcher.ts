@@ -1,0 +1,344 @@
+/**
+ * The watcher: targets and backends on one side, one consumer on the other.
+ *
+ * @module
+ */
+
+import type {
+  Backend,
+  BackendSession,
+  BackendSink,
+  Coverage,
+} from "../backends/backend.ts";
+import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
+import { openLibc } from "../ffi/libc.ts";
+import { reactor } from "../ffi/reactor.ts";
+import { isWithin } from "../backends/mounts/mountinfo.ts";
+import { checkEvents, type Settings } from "./options.ts";
+import { type HubSession, openTarget } from "./open_target.ts";
+import { EventQueue } from "./queue.ts";
+import { absolutePath, type LeftOut, resolveTargets, type Target } from "./targets.ts";
+
+/** What a watcher did so far. */
+export interface WatcherStats {
+  /** Events delivered to the queue. */
+  readonly events: number;
+  /** Bytes read from the kernel's queues that this watcher uses; others may use them too. */
+  readonly bytesRead: number;
+  /** `lost` events, whatever they counted. */
+  readonly losses: number;
+  /** Events that were dropped because the consumer was too slow. */
+  readonly dropped: number;
+  /** The most events that waited for the consumer at once. */
+  readonly queueHighWater: number;
+  /** Watches and marks of the kernel that it takes. */
+  readonly watches: number;
+}
+
+/** A path that was added, and what serves it. */
+interface Place {
+  readonly path: string;
+  readonly target: Target | undefined;
+  readonly backend: string;
+  readonly session: BackendSession | HubSession;
+}
+
+/**
+ * A running watch.
+ *
+ * - **One consumer.** Iterating twice is a `TypeError`.
+ * - **Nothing is lost silently.** A slow consumer leaves the backlog in the kernel; where that is full, or shared with
+ *   others who are faster, a `lost` event says so.
+ * - **Every end gives back everything.** `break`, `return`, an exception in the loop, `close()`, the signal.
+ */
+export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
+  /**
+   * Settles once: resolves when every change from now on is reported, rejects with the `SystemError` that prevented it, or
+   * with an `AbortError` when the watcher was closed before.
+   */
+  readonly ready: Promise<void>;
+  readonly #settings: Settings;
+  readonly #queue: EventQueue;
+  readonly #leftOut: LeftOut[] = [];
+  #places: Place[] = [];
+  #losses = 0;
+  #isIterated = false;
+  #closing: Promise<void> | undefined;
+  readonly #abort = (): void => void this.close();
+
+  /** Begins to arm at once. Use {@linkcode watch}. */
+  constructor(paths: readonly (string | URL)[], settings: Settings) {
+    this.#settings = settings;
+    this.#queue = new EventQueue(settings.queue === "kernel");
+    this.#queue.onRoom = () => {
+      for (const { session } of this.#places) session.resume?.();
+    };
+    const { signal } = settings;
+    if (signal?.aborted) void this.close();
+    else signal?.addEventListener("abort", this.#abort);
+    this.ready = this.#armAll(paths);
+    this.ready.catch(() => {}); // the iterator throws the same; whoever uses neither has chosen not to know
+  }
+
+  async #armAll(paths: readonly (string | URL)[]): Promise<void> {
+    try {
+      for (const path of paths) await this.#arm(path);
+    } catch (error) {
+      this.#queue.end({ error });
+      await this.close();
+      throw error;
+    }
+    if (this.#closing !== undefined) {
+      throw new DOMException("Cannot watch: it was closed before it was armed", "AbortError");
+    }
+  }
+
+  get #isOpen(): boolean {
+    return this.#closing === undefined;
+  }
+
+  async #arm(path: string | URL): Promise<void> {
+    const settings = this.#settings;
+    const libc = await openLibc();
+    if (!this.#isOpen) return;
+    const absolute = absolutePath(libc, path);
+    const { backend } = settings;
+    if (typeof backend === "object") return await this.#armCustom(absolute, backend);
+    const { targets, leftOut } = resolveTargets(libc, absolute, settings);
+    this.#leftOut.push(...leftOut);
+    for (const target of targets) {
+      if (this.#places.some((place) => covers(place.target, target))) continue;
+      const covered = this.#places.filter((place) => covers(target, place.target));
+      const sink = new Sink(this.#queue, target.path, settings, this.#failed, this.#onLoss);
+      let session: HubSession;
+      try {
+        session = await openTarget(target, settings, sink, () => this.#isOpen);
+      } catch (error) {
+        if (target === targets[0]) throw error;
+        // A mount below the path that refuses does not take down the rest.
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#leftOut.push({ path: target.path, mount: target.mount, reason });
+        continue;
+      }
+      sink.leavesInKernel = settings.queue === "kernel" || session.kernelHoldsAll;
+      if (!this.#isOpen) return await session.close();
+      this.#places.push({ path: absolute, target, backend: session.backend, session });
+      for (const place of covered) await this.#drop(place);
+    }
+  }
+
+  async #armCustom(path: string, backend: Backend): Promise<void> {
+    const { filter, recursive, scope, actor, queue } = this.#settings;
+    const sink = new Sink(this.#queue, path, this.#settings, this.#failed, this.#onLoss, backend.name);
+    sink.leavesInKernel = queue === "kernel";
+    const session = await backend.open({
+      path,
+      recursive,
+      scope,
+      actor,
+      queue,
+      wants: (kind) => filter.wants(kind),
+      ignores: (below, isDirectory) => filter.ignores(below, isDirectory, path),
+    }, sink);
+    if (!this.#isOpen) return await session.close();
+    this.#places.push({ path, target: undefined, backend: backend.name, session });
+  }
+
+  readonly #failed = (error: unknown): void => {
+    this.#queue.end({ error });
+    void this.close();
+  };
+
+  readonly #onLoss = (): void => void this.#losses++;
+
+  /** Watches one more path with the same options; resolves when it is armed, rejects with why it cannot be. */
+  async add(path: string | URL): Promise<void> {
+    if (!this.#isOpen) throw new TypeError(`Cannot add ${String(path)}: the watcher is closed`);
+    await this.#arm(path);
+  }
+
+  /** Watches a path no more. Events that were read before are still delivered. */
+  async remove(path: string | URL): Promise<void> {
+    const absolute = absolutePath(await openLibc(), path).replace(/(?<=.)\/$/, "");
+    const places = this.#places.filter((place) => place.path.replace(/(?<=.)\/$/, "") === absolute);
+    if (places.length === 0) throw new TypeError(`Cannot remove ${absolute}: it is not watched`);
+    for (const place of places) await this.#drop(place);
+  }
+
+  async #drop(place: Place): Promise<void> {
+    this.#places = this.#places.filter((other) => other !== place);
+    await place.session.close();
+  }
+
+  /** Delivers an event of the program's own, in order with the others. Throws `TypeError` for an unknown kind. */
+  inject(event: EventInit): void {
+    checkEvents([event.kind]);
+    if (this.#isOpen) this.#queue.push([FileEvent.from(event, Date.now(), "user")], event.path);
+  }
+
+  /** Ends the watch and gives back every watch, mark, file descriptor and thread. Always the same promise. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    await null; // so that `#closing` is set before anything asks for it
+    this.#settings.signal?.removeEventListener("abort", this.#abort);
+    this.#queue.end();
+    const places = this.#places;
+    this.#places = [];
+    for (const { session } of places) await session.close();
+    if (typeof this.#settings.backend !== "object") await (await reactor()).idle();
+  }
+
+  /** {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** What is covered by what, and what is not. */
+  coverage(): Coverage[] {
+    const covered = this.#places.map(({ path, target, backend, session }): Coverage => ({
+      path: target?.path ?? path,
+      backend,
+      mount: target?.mount ?? { point: path, type: "unknown" },
+      ...session.coverage(),
+    }));
+    const not = this.#leftOut.map(({ path, mount, reason }): Coverage => ({
+      path,
+      backend: "none",
+      mount: { point: mount.point, type: mount.type },
+      by: "none",
+      watches: 0,
+      gaps: [{ path, reason }],
+    }));
+    return [...covered, ...not];
+  }
+
+  /** Counters since the watcher was made. */
+  stats(): WatcherStats {
+    const { events, dropped, highWater } = this.#queue.stats;
+    const sessions = this.#places.map(({ session }) => session);
+    const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+    return {
+      events,
+      bytesRead: sum(sessions.map((session) => "bytesRead" in session ? session.bytesRead() : 0)),
+      losses: this.#losses + (dropped > 0 ? 1 : 0),
+      dropped,
+      queueHighWater: highWater,
+      watches: sum(sessions.map((session) => session.coverage().watches)),
+    };
+  }
+
+  /** What each read gave, as one array. */
+  batches(): AsyncIterableIterator<readonly WatchEvent[]> {
+    this.#claim();
+    const queue = this.#queue;
+    return this.#iterator(async () => {
+      const value = await queue.take();
+      return value === undefined ? END : { done: false, value };
+    });
+  }
+
+  /** Event by event. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
+    this.#claim();
+    const queue = this.#queue;
+    let batch: readonly WatchEvent[] = [];
+    let at = 0;
+    const refill = async (): Promise<IteratorResult<WatchEvent, undefined>> => {
+      for (;;) {
+        const next = await queue.take();
+        if (next === undefined) return END;
+        if (next.length === 0) continue;
+        batch = next;
+        at = 1;
+        return { done: false, value: batch[0]! };
+      }
+    };
+    return this.#iterator(() =>
+      at < batch.length ? Promise.resolve({ done: false, value: batch[at++]! }) : refill()
+    );
+  }
+
+  #claim(): void {
+    if (this.#isIterated) throw new TypeError("Cannot iterate the watcher: it is already iterated");
+    this.#isIterated = true;
+  }
+
+  #iterator<T>(next: () => Promise<IteratorResult<T, undefined>>): AsyncIterableIterator<T> {
+    const end = async (): Promise<IteratorResult<T, undefined>> => {
+      this.#queue.clear();
+      await this.close();
+      return END;
+    };
+    const iterator: AsyncIterableIterator<T> = {
+      next,
+      return: end,
+      throw: async (error) => {
+        await end();
+        throw error;
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+}
+
+const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** Whether what happens at `inner` is reported by `outer` as well, in the same way of spelling paths. */
+function covers(outer: Target | undefined, inner: Target | undefined): boolean {
+  if (outer === undefined || inner === undefined || outer.mount.point !== inner.mount.point) return false;
+  if (outer.only !== undefined) return outer.only === inner.only && outer.directory === inner.directory;
+  const at = inner.directory === outer.directory;
+  return at ? outer.recursive || !inner.recursive : outer.recursive && isWithin(inner.path, outer.path);
+}
+
+/** Where the backends of one target deliver. */
+class Sink implements BackendSink {
+  /** Whether a backlog stays where it is: with a bounded queue of the kernel, or one that the kernel does not bound. */
+  leavesInKernel = true;
+
+  readonly fail: (error: unknown) => void;
+  readonly #queue: EventQueue;
+  readonly #path: string;
+  readonly #settings: Settings;
+  readonly #onLoss: () => void;
+  readonly #name: string;
+
+  constructor(
+    queue: EventQueue,
+    path: string,
+    settings: Settings,
+    fail: (error: unknown) => void,
+    onLoss: () => void,
+    name = "sentinode",
+  ) {
+    this.#queue = queue;
+    this.#path = path;
+    this.#settings = settings;
+    this.fail = fail;
+    this.#onLoss = onLoss;
+    this.#name = name;
+  }
+
+  get full(): boolean {
+    return this.leavesInKernel && this.#queue.isFull;
+  }
+
+  deliver(events: readonly EventInit[]): void {
+    // The hubs filter before they build an event; what others deliver is completed and filtered here.
+    const first = events[0];
+    if (first instanceof FileEvent) return this.#queue.push(events as readonly FileEvent[], this.#path);
+    const time = Date.now();
+    const wanted = events.filter((event) => this.#settings.filter.wants(event.kind));
+    this.#queue.push(wanted.map((event) => FileEvent.from(event, time, this.#name)), this.#path);
+  }
+
+  lost(path: string, reason: string, count?: number): void {
+    this.#onLoss();
+    const attributes = count === undefined ? { reason } : { reason, count };
+    this.#queue.push([FileEvent.from({ kind: "lost", path, attributes }, Date.now(), this.#name)], this.#path);
+  }
+}
