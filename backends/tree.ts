@@ -19,6 +19,8 @@ export class DirectoryNode<Tag> {
   tag: Tag;
   /** The path with a final slash, valid while `epoch` is the tree's. */
   prefix = "";
+  /** Whether every name of the path is valid UTF-8. */
+  isText = true;
   epoch = -1;
 
   constructor(parent: DirectoryNode<Tag> | null, name: string, tag: Tag, nameBytes?: Uint8Array) {
@@ -92,11 +94,11 @@ export class DirectoryTree<Tag> {
   /** The path of `node` with a final slash. */
   prefix(node: DirectoryNode<Tag>): string {
     if (node.epoch === this.epoch) return node.prefix;
-    node.prefix = node.parent !== null
-      ? `${this.prefix(node.parent)}${node.name}/`
-      : node.name.endsWith("/")
-      ? node.name
-      : `${node.name}/`;
+    const { parent, name } = node;
+    if (parent !== null) {
+      node.prefix = `${this.prefix(parent)}${name}/`;
+      node.isText = parent.isText && node.nameBytes === undefined;
+    } else node.prefix = name.endsWith("/") ? name : `${name}/`;
     node.epoch = this.epoch;
     return node.prefix;
   }

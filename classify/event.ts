@@ -62,7 +62,7 @@ export interface WatchEvent {
   readonly pathBytes?: Uint8Array;
   /** `rename`: the old path. */
   readonly from?: string;
-  readonly isDirectory?: boolean;
+  readonly isDirectory?: boolean | undefined;
   /** When it was read, in ms since the epoch. */
   readonly time: number;
   /** Who reported it: `"fanotify"`, `"inotify"`, or a custom backend's name. */
@@ -89,14 +89,22 @@ export class FileEvent implements WatchEvent {
   readonly raw: unknown;
   declare pathBytes?: Uint8Array;
   declare from?: string;
-  declare isDirectory?: boolean;
+  readonly isDirectory: boolean | undefined;
   declare synthetic?: true;
   declare actor?: Actor;
   attributes: Attributes = NONE;
 
-  constructor(kind: Kind, path: string, time: number, backend: string, raw: unknown) {
+  constructor(
+    kind: Kind,
+    path: string,
+    isDirectory: boolean | undefined,
+    time: number,
+    backend: string,
+    raw: unknown,
+  ) {
     this.kind = kind;
     this.path = path;
+    this.isDirectory = isDirectory;
     this.time = time;
     this.backend = backend;
     this.raw = raw;
@@ -104,7 +112,7 @@ export class FileEvent implements WatchEvent {
 
   /** An event from what a backend said of it. */
   static from(init: EventInit, time: number, backend: string): FileEvent {
-    const event = new FileEvent(init.kind, init.path, time, backend, undefined);
+    const event = new FileEvent(init.kind, init.path, undefined, time, backend, undefined);
     return Object.assign(event, init);
   }
 

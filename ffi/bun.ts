@@ -5,7 +5,7 @@
  */
 
 import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
-import type { Libc, LibcCalls, Waiter } from "./port.ts";
+import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
 import { IOCB_CMD_POLL, IOCB_FLAG_RESFD, io_event, iocb } from "./abi/aio.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from "./abi/poll.ts";
@@ -43,7 +43,7 @@ export function load(name: string): Libc {
   return { ...calls, errno, waiter, address };
 }
 
-function address(buffer: Uint8Array<ArrayBuffer>): bigint {
+function address(buffer: NonNullable<Buffer>): bigint {
   return BigInt(ptr(buffer));
 }
 
@@ -69,10 +69,11 @@ class LoopWaiter implements Waiter {
   readonly #address: Libc["address"];
   readonly #signal: number;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #context = new BigUint64Array(1);
-  readonly #request = new Uint8Array(iocb.size);
-  readonly #requests: Uint8Array<ArrayBuffer>;
-  readonly #done = new Uint8Array(io_event.size);
+  // On explicit buffers: JavaScriptCore moves the bytes of a small array that has none when it is first given one.
+  readonly #context = new BigUint64Array(new ArrayBuffer(8));
+  readonly #request = new Uint8Array(new ArrayBuffer(iocb.size));
+  readonly #requests = new BigUint64Array(new ArrayBuffer(8));
+  readonly #done = new Uint8Array(new ArrayBuffer(io_event.size));
   readonly #usable: boolean;
 
   constructor(calls: LibcCalls, address: Libc["address"]) {
@@ -80,9 +81,8 @@ class LoopWaiter implements Waiter {
     this.#signal = calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     this.#reader = Bun.file(this.#signal).stream().getReader();
     this.#address = address;
-    this.#requests = new Uint8Array(new BigUint64Array([address(this.#request)]).buffer);
-    const context = address(new Uint8Array(this.#context.buffer));
-    this.#usable = calls.syscall(SYS_io_setup, 1, context, 0, 0, 0) === 0;
+    this.#requests[0] = address(this.#request);
+    this.#usable = calls.syscall(SYS_io_setup, 1, address(this.#context), 0, 0, 0) === 0;
   }
 
   async wait(fd: number): Promise<void> {

@@ -28,7 +28,7 @@ export function load(name: string): Libc {
   return { ...calls, errno, waiter: () => new PoolWaiter(name), address };
 }
 
-function address(buffer: Uint8Array<ArrayBuffer>): bigint {
+function address(buffer: NonNullable<Buffer>): bigint {
   return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(buffer)));
 }
 

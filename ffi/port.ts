@@ -95,5 +95,5 @@ export interface Libc extends LibcCalls {
   /** A new {@linkcode Waiter}: a thread of the runtime's pool in Deno, the event loop itself in Bun. */
   waiter(): Waiter;
   /** The address of `buffer`, to be written into a C struct; the caller keeps the buffer alive. */
-  address(buffer: Uint8Array<ArrayBuffer>): bigint;
+  address(buffer: NonNullable<Buffer>): bigint;
 }

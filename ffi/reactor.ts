@@ -10,8 +10,10 @@ import {
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
   EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
   epoll_event,
   EPOLLIN,
+  EPOLLONESHOT,
 } from "./abi/poll.ts";
 import { systemError } from "./errno.ts";
 import { openLibc } from "./libc.ts";
@@ -37,11 +39,21 @@ export class Reactor {
     this.#libc = libc;
   }
 
-  /** Calls `ready` whenever `fd` is readable, until {@linkcode remove}. */
+  /** Calls `ready` once `fd` is readable, and again after each {@linkcode arm}, until {@linkcode remove}. */
   add(fd: number, ready: () => void): void {
-    if (this.#epoll < 0) this.#start();
-    this.#ready.set(fd, ready);
-    this.#control(EPOLL_CTL_ADD, fd);
+    this.#ready.set(fd, ready); // first, for the loop ends when there is nothing to wait for
+    try {
+      if (this.#epoll < 0) this.#start();
+      this.#control(EPOLL_CTL_ADD, fd);
+    } catch (error) {
+      this.#ready.delete(fd);
+      throw error;
+    }
+  }
+
+  /** Waits for `fd` again: its queue was read to the end, or is left alone until someone has room. */
+  arm(fd: number): void {
+    if (this.#ready.has(fd)) this.#control(EPOLL_CTL_MOD, fd);
   }
 
   /** Forgets `fd`. Called before the fd is closed. */
@@ -80,8 +92,10 @@ export class Reactor {
       for (let i = 0; i < count; i++) {
         this.#ready.get(view.getInt32(i * epoll_event.size + epoll_event.data, true))?.();
       }
-      // Readiness is level-triggered: a wake-up for an emptied set stays until the set is filled or left.
-      if (this.#ready.size > 0) this.#libc.read(this.#wake, EIGHT, EIGHT.length);
+      // A wake-up for an emptied set that was filled again since.
+      if (this.#ready.size > 0 && this.#libc.read(this.#wake, EIGHT, EIGHT.length) > 0) {
+        this.#control(EPOLL_CTL_MOD, this.#wake);
+      }
     }
     waiter.close();
     this.#libc.close(this.#wake);
@@ -92,7 +106,7 @@ export class Reactor {
   #control(operation: number, fd: number): void {
     const event = new Uint8Array(epoll_event.size);
     const view = new DataView(event.buffer);
-    view.setUint32(epoll_event.events, EPOLLIN, true);
+    view.setUint32(epoll_event.events, EPOLLIN | EPOLLONESHOT, true);
     view.setInt32(epoll_event.data, fd, true);
     if (this.#libc.epoll_ctl(this.#epoll, operation, fd, event) < 0) {
       throw systemError(this.#libc, "wait for events", { syscall: "epoll_ctl" });

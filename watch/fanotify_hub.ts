@@ -5,8 +5,14 @@
  */
 
 import process from "node:process";
-import { setImmediate } from "node:timers";
-import type { FanotifyRecord } from "../backends/fanotify/decode.ts";
+import {
+  decodeFanotify,
+  decodeMoves,
+  type FanotifyBatch,
+  type FanotifyRecord,
+  nameAt,
+  pidfdOf,
+} from "../backends/fanotify/decode.ts";
 import { FanotifyGroup, type GroupWish, type MarkTarget } from "../backends/fanotify/group.ts";
 import {
   copyKey,
@@ -38,8 +44,8 @@ import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { bytesUnlessText, cString, decodeText } from "../ffi/text.ts";
 import { Actors } from "./actor.ts";
-import type { Feed } from "./feed.ts";
-import { type Circumstances, Hub, type Node, TURN } from "./hub.ts";
+import type { Circumstances, Feed } from "./feed.ts";
+import { Hub, type Node } from "./hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ONDIR;
@@ -72,11 +78,10 @@ interface Whole {
 
 /** What one read gave, with those who did it. */
 interface Pending {
-  readonly records: readonly FanotifyRecord[];
+  readonly batch: FanotifyBatch;
   readonly actors: ReadonlyMap<number, Actor> | undefined;
-  /** The sequence number of the first record. */
+  /** The sequence number of the first byte: how many were read before. */
   readonly first: number;
-  readonly bytes: number;
 }
 
 /** Where a directory is until the record with this number is processed. */
@@ -96,8 +101,11 @@ export class FanotifyHub extends Hub<Mark> {
   readonly #homes = new Map<Feed, { readonly node: Node<Mark>; readonly whole: Whole | undefined }>();
   readonly #pending: Pending[] = [];
   readonly #positions = new HandleTable<Position[]>();
+  /** Directories whose removal was announced. */
+  readonly #departed: Node<Mark>[] = [];
+  /** The place in the stream of bytes of the record in hand. */
   #sequence = 0;
-  #readSequence = 0;
+  /** How far `#positions` knows the stream. */
   #indexed = 0;
   #outside = 0;
   #last: Node<Mark> | undefined;
@@ -288,41 +296,33 @@ export class FanotifyHub extends Hub<Mark> {
 
   // --- reading ---
 
-  protected override turn(): void {
-    const until = performance.now() + TURN;
+  protected override turn(): boolean {
     this.#actors.refresh();
-    do {
-      if (this.#pending.length === 0 && !this.#read()) {
-        this.caughtUp();
-        this.#positions.clear();
-        return;
-      }
-      this.#process(this.#pending[0]!);
-      this.#pending.shift();
-      for (const feed of this.feeds) feed.flush();
-      if (this.isFull()) return;
-    } while (performance.now() < until);
-    // What was read ahead makes no file descriptor readable.
-    if (this.#pending.length > 0) setImmediate(() => this.run());
+    if (this.#pending.length === 0 && !this.#read()) {
+      this.caughtUp();
+      return false;
+    }
+    this.#process(this.#pending[0]!);
+    this.#pending.shift();
+    return true;
   }
 
   /** Reads once; false when nothing was queued. */
   #read(): boolean {
-    const before = this.group.bytesRead;
-    const records = this.group.read();
-    if (records.length === 0) return false;
-    const bytes = this.group.bytesRead - before;
-    const first = this.#readSequence;
-    this.#readSequence += records.length;
-    this.#pending.push({ records, actors: this.#whoDid(records), first, bytes });
+    const first = this.group.bytesRead;
+    const batch = this.group.read();
+    if (batch === undefined) return false;
+    this.#pending.push({ batch, actors: this.#whoDid(batch), first });
     return true;
   }
 
   /** Those who did what was read, looked up now that most are still there; their pidfds are closed. */
-  #whoDid(records: readonly FanotifyRecord[]): ReadonlyMap<number, Actor> | undefined {
+  #whoDid(batch: FanotifyBatch): ReadonlyMap<number, Actor> | undefined {
     if (!this.group.hasPidfd) return undefined;
     const actors = new Map<number, Actor>();
-    for (const { pid, pidfd } of records) {
+    for (const record of decodeFanotify(batch)) {
+      const { pid } = record;
+      const pidfd = pidfdOf(record);
       const actor = actors.get(pid) ?? this.#actors.resolve(pid, pidfd);
       if (actor !== undefined) actors.set(pid, actor);
       if (pidfd >= 0) this.libc.close(pidfd);
@@ -330,24 +330,25 @@ export class FanotifyHub extends Hub<Mark> {
     return actors;
   }
 
-  #process({ records, actors, first }: Pending): void {
-    const time = Date.now();
-    for (let i = 0; i < records.length; i++) {
-      const record = records[i]!;
-      this.#sequence = first + i;
+  #process({ batch, actors, first }: Pending): void {
+    const about: Mutable<Circumstances> = { time: Date.now(), raw: batch, pid: 0, actor: undefined };
+    for (const record of decodeFanotify(batch)) {
+      this.#sequence = first + record.offset;
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
         continue;
       }
       const { pid } = record;
-      const actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
-      this.#happened(record, { time, raw: record, pid, actor });
+      about.raw = record;
+      about.pid = pid;
+      about.actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
+      this.#happened(record, about);
     }
   }
 
   /** Without privileges the kernel names nobody but ourselves. */
   #unprivilegedActor(pid: number): Actor | undefined {
-    return pid === process.pid ? this.#actors.resolve(pid, -1) : undefined;
+    return pid === OURS ? this.#actors.resolve(pid, -1) : undefined;
   }
 
   #happened(record: FanotifyRecord, about: Circumstances): void {
@@ -415,21 +416,36 @@ export class FanotifyHub extends Hub<Mark> {
     if (node === undefined) return;
     for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, "remove.directory", about);
     this.tree.remove(node);
-    this.#table.delete(words, object);
-    if (this.#last === node) this.#last = undefined;
+    this.#departed.push(node);
+  }
+
+  /**
+   * Forgets the directories that are gone. Not before the queue is read: a removal that the kernel merged into the record
+   * of the creation stands before what happened inside in between.
+   */
+  protected override caughtUp(): void {
+    super.caughtUp();
+    this.#positions.clear();
+    for (const node of this.#departed) {
+      const { mark } = node.tag;
+      if (mark !== undefined && this.#table.get(mark.key, 0) === node) this.#table.delete(mark.key, 0);
+    }
+    this.#departed.length = 0;
+    this.#last = undefined;
   }
 
   #renamed(record: FanotifyRecord, isDirectory: boolean, about: Circumstances): void {
     const { words } = record.batch;
     const from = record.directory < 0 ? undefined : this.#nodeAt(words, record.directory);
-    const to = record.newDirectory < 0 ? undefined : this.#nodeAt(words, record.newDirectory);
+    const { target } = record;
+    const to = target === undefined ? undefined : this.#nodeAt(words, target.directory);
     const sources = from === undefined ? [] : this.feedsOf(from);
     const targets = to === undefined ? [] : this.feedsOf(to);
     const child = isDirectory && record.object >= 0 ? this.#table.get(words, record.object) : undefined;
     if (sources.length === 0 && targets.length === 0 && child === undefined) return;
-    const { name, newName } = record;
+    const { name } = record;
     const nameBytes = record.nameBytes(name);
-    const newNameBytes = record.newNameBytes(newName);
+    const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
     const isAnnounced = to !== undefined && this.wasAnnounced(to, newName, newNameBytes);
     if (from !== undefined || !isAnnounced) {
       this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about);
@@ -523,34 +539,28 @@ export class FanotifyHub extends Hub<Mark> {
 
   /** Where the queue says the directory is until it moves or goes; undefined where it stays. */
   #positionUntilMoved(key: HandleKey): Position | undefined {
-    let ahead = this.#pending.reduce((bytes, pending) => bytes + pending.bytes, 0);
-    while (ahead < AHEAD && this.#read()) ahead += this.#pending.at(-1)!.bytes;
+    let ahead = this.#pending.reduce((bytes, { batch }) => bytes + batch.length, 0);
+    while (ahead < AHEAD && this.#read()) ahead += this.#pending.at(-1)!.batch.length;
     for (const pending of this.#pending) {
-      if (pending.first + pending.records.length > this.#indexed) this.#index(pending);
+      if (pending.first + pending.batch.length > this.#indexed) this.#index(pending);
     }
     return this.#positions.get(key, 0)?.find((position) => position.until >= this.#sequence);
   }
 
   /** Notes what the records say of where directories were. */
-  #index({ records, first }: Pending): void {
-    for (let i = Math.max(0, this.#indexed - first); i < records.length; i++) {
-      const record = records[i]!;
-      const leaves = (record.bits & (FAN_RENAME | FAN_DELETE)) !== 0;
-      if (!leaves || (record.bits & FAN_ONDIR) === 0) continue;
-      if (record.object < 0 || record.directory < 0) continue;
-      const { words } = record.batch;
-      const { name } = record;
+  #index({ batch, first }: Pending): void {
+    for (const { offset, directory, object, name, nameBytes } of decodeMoves(batch)) {
       const position: Position = {
-        until: first + i,
-        parent: copyKey(words, record.directory),
+        until: first + offset,
+        parent: copyKey(batch.words, directory),
         name,
-        nameBytes: record.nameBytes(name),
+        nameBytes,
       };
-      const positions = this.#positions.get(words, record.object);
-      if (positions === undefined) this.#positions.set(copyKey(words, record.object), [position]);
+      const positions = this.#positions.get(batch.words, object);
+      if (positions === undefined) this.#positions.set(copyKey(batch.words, object), [position]);
       else positions.push(position);
     }
-    this.#indexed = first + records.length;
+    this.#indexed = first + batch.length;
   }
 
   /** Forgets the directories that nobody asked for. They are found again when something happens in them. */
@@ -565,6 +575,11 @@ export class FanotifyHub extends Hub<Mark> {
     this.#last = undefined;
   }
 }
+
+type Mutable<T> = { -readonly [name in keyof T]: T[name] };
+
+/** Asked for once: `process.pid` is a getter that costs more than the rest of a record. */
+const OURS = process.pid;
 
 const SLASH = 0x2f;
 

@@ -27,6 +27,14 @@ export interface FeedInit {
   readonly mounts?: ReadonlySet<string>;
 }
 
+/** What a record says beyond its kind and place. */
+export interface Circumstances {
+  readonly time: number;
+  readonly raw: unknown;
+  readonly pid: number;
+  readonly actor: Actor | undefined;
+}
+
 /** A target of a watcher, anchored at a directory of a hub's tree. */
 export class Feed {
   readonly path: string;
@@ -91,16 +99,13 @@ export class Feed {
     kind: Kind,
     path: string,
     isDirectory: boolean,
-    time: number,
-    raw: unknown,
-    pid: number,
+    about: Circumstances,
   ): FileEvent | undefined {
     const { filter } = this;
-    if (!filter.wants(kind) || filter.ignoresProcess(pid)) return undefined;
+    if (!filter.wants(kind) || filter.ignoresProcess(about.pid)) return undefined;
     const spelled = this.canonical === undefined ? path : this.spell(path);
     if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.directory)) return undefined;
-    const event = new FileEvent(kind, spelled, time, this.backend, raw);
-    event.isDirectory = isDirectory;
+    const event = new FileEvent(kind, spelled, isDirectory, about.time, this.backend, about.raw);
     this.#events.push(event);
     return event;
   }

@@ -5,8 +5,9 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import { type DirectoryNode, DirectoryTree, nameKey } from "../backends/tree.ts";
-import type { Actor, FileEvent } from "../classify/event.ts";
+import type { FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
 import { SystemError } from "../ffi/errno.ts";
@@ -14,7 +15,7 @@ import { type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
-import type { Feed } from "./feed.ts";
+import type { Circumstances, Feed } from "./feed.ts";
 import { Looker } from "./look.ts";
 
 /** What a hub keeps with each directory. */
@@ -33,16 +34,8 @@ export interface Tag<Mark> {
 /** A directory of a hub's tree. */
 export type Node<Mark> = DirectoryNode<Tag<Mark>>;
 
-/** What a record says beyond its kind and place. */
-export interface Circumstances {
-  readonly time: number;
-  readonly raw: unknown;
-  readonly pid: number;
-  readonly actor: Actor | undefined;
-}
-
-/** How long a hub works on its queue before others get their turn, in ms. */
-export const TURN = 8;
+/** How long arming goes on before others get their turn, in ms. */
+const TURN = 8;
 
 const NOBODY: readonly Feed[] = [];
 
@@ -55,7 +48,7 @@ export abstract class Hub<Mark> {
   readonly feeds: Set<Feed> = new Set();
   /** Directories with `announced` names. */
   readonly #announcing = new Set<Node<Mark>>();
-  #paused = false;
+  #running = false;
   #closed = false;
 
   constructor(libc: Libc, reactor: Reactor) {
@@ -73,27 +66,39 @@ export abstract class Hub<Mark> {
   /** Takes the directory's own watch or mark back. */
   protected abstract unmark(node: Node<Mark>): void;
 
-  /** Works on the queue for at most a {@linkcode TURN}. */
-  protected abstract turn(): void;
+  /** Works on what one read gives; false when nothing was queued. */
+  protected abstract turn(): boolean;
 
   // --- reading ---
 
   /** Begins to read. */
   protected start(): void {
-    this.reactor.add(this.fd, () => this.run());
+    this.reactor.add(this.fd, () => void this.run());
   }
 
-  /** One turn, unless everybody is full: then the kernel keeps the backlog until someone has room. */
-  protected run(): void {
-    if (this.#closed) return;
-    if (this.isFull()) return this.#pause();
+  /**
+   * Reads until nothing is queued, a batch a turn of the event loop: the consumer has it before the next is made, and a
+   * batch that is forgotten young costs the garbage collector nothing. While everybody is full the kernel keeps the
+   * backlog, until {@linkcode resume}.
+   */
+  protected async run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
     try {
-      this.turn();
+      while (!this.#closed && !this.isFull()) {
+        const more = this.turn();
+        for (const feed of this.feeds) feed.flush();
+        if (!more) {
+          this.reactor.arm(this.fd);
+          break;
+        }
+        await new Promise(setImmediate);
+      }
     } catch (error) {
       for (const feed of this.feeds) feed.sink.fail(error);
+    } finally {
+      this.#running = false;
     }
-    for (const feed of this.feeds) feed.flush();
-    if (!this.#closed && this.isFull()) this.#pause();
   }
 
   /** Whether no feed has room. One that has keeps the queue moving; the full ones then count what they lose. */
@@ -103,24 +108,15 @@ export abstract class Hub<Mark> {
     return true;
   }
 
-  #pause(): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    this.reactor.remove(this.fd);
-  }
-
   /** Some feed has room again. */
   resume(): void {
-    if (!this.#paused || this.#closed) return;
-    this.#paused = false;
-    this.start();
-    this.run(); // records that were read ahead make no file descriptor readable
+    void this.run();
   }
 
   /** Ends reading. */
   protected stop(): void {
     this.#closed = true;
-    if (!this.#paused) this.reactor.remove(this.fd);
+    this.reactor.remove(this.fd);
   }
 
   /** Whether it was closed with its last feed. */
@@ -193,7 +189,7 @@ export abstract class Hub<Mark> {
 
   // --- what happened ---
 
-  /** An entry of `node` (or with the name ".", the directory itself) had these things happen to it. */
+  /** An entry of `node` had these things happen to it. */
   protected entry(
     node: Node<Mark>,
     name: string,
@@ -205,22 +201,29 @@ export abstract class Hub<Mark> {
     const feeds = this.feedsOf(node);
     if (feeds.length === 0) return;
     const path = this.tree.prefix(node) + name;
-    for (let kind of kinds) {
+    for (let i = 0; i < kinds.length; i++) {
+      let kind = kinds[i]!;
       let linkOf: string | undefined;
-      if (kind === "create" && feeds.some((feed) => feed.filter.wants("create"))) {
+      if (kind === "create" && this.#isCreateWanted(feeds)) {
         const bytes = () => this.entryBytes(node, name, nameBytes);
         const look = this.looker.create(path, bytes, feeds[0]!.since);
         kind = look.kind;
         linkOf = look.linkOf;
       }
-      for (const feed of feeds) {
+      for (let j = 0; j < feeds.length; j++) {
+        const feed = feeds[j]!;
         if (feed.only !== undefined && feed.only !== name) continue;
-        const event = feed.event(kind, path, isDirectory, about.time, about.raw, about.pid);
+        const event = feed.event(kind, path, isDirectory, about);
         if (event === undefined) continue;
         this.#complete(feed, event, node, name, nameBytes, about);
         if (linkOf !== undefined) event.attributes = { linkOf: feed.spell(linkOf) };
       }
     }
+  }
+
+  #isCreateWanted(feeds: readonly Feed[]): boolean {
+    for (const feed of feeds) if (feed.filter.wants("create")) return true;
+    return false;
   }
 
   /** The directory `node` itself, a target of `feeds`, had these things happen to it. */
@@ -234,7 +237,7 @@ export abstract class Hub<Mark> {
     for (const kind of kinds) {
       for (const feed of feeds) {
         if (feed.only !== undefined) continue;
-        const event = feed.event(kind, path, true, about.time, about.raw, about.pid);
+        const event = feed.event(kind, path, true, about);
         if (event !== undefined) feed.attribute(event, about.actor);
       }
     }
@@ -260,16 +263,15 @@ export abstract class Hub<Mark> {
         !feed.ignores(oldPath, isDirectory);
       const came = newPath !== undefined && targets.includes(feed) && takes(feed, newName) &&
         !feed.ignores(newPath, isDirectory);
-      const { time, raw, pid } = about;
       if (came) {
         const kind = left ? "rename" : "rename.in";
-        const event = feed.event(kind, newPath, isDirectory, time, raw, pid);
+        const event = feed.event(kind, newPath, isDirectory, about);
         if (event !== undefined) {
           if (left) event.from = feed.spell(oldPath);
           this.#complete(feed, event, to!, newName, newNameBytes, about);
         }
       } else if (left) {
-        const event = feed.event("rename.out", oldPath, isDirectory, time, raw, pid);
+        const event = feed.event("rename.out", oldPath, isDirectory, about);
         if (event !== undefined) this.#complete(feed, event, from!, name, nameBytes, about);
       }
     }
@@ -278,7 +280,7 @@ export abstract class Hub<Mark> {
   /** A target has gone, and with it what the feed watches. */
   protected rootGone(feed: Feed, node: Node<Mark>, kind: Kind, about: Circumstances): void {
     const path = feed.canonical ?? feed.directory;
-    const event = feed.event(kind, path, true, about.time, about.raw, about.pid);
+    const event = feed.event(kind, path, true, about);
     if (event !== undefined) feed.attribute(event, about.actor);
     feed.gone = kind === "rename.out" ? "it was moved away" : "it was removed";
     this.release(feed, node);
@@ -301,7 +303,7 @@ export abstract class Hub<Mark> {
     about: Circumstances,
   ): void {
     if (feed.actor && about.actor !== undefined) event.actor = about.actor;
-    if (nameBytes !== undefined || event.path.includes("\uFFFD")) {
+    if (nameBytes !== undefined || !node.isText) {
       event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
     }
   }
@@ -327,7 +329,7 @@ export abstract class Hub<Mark> {
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
       waiting.push(...this.#armOne(node, node === root, undefined));
       if (performance.now() < until) continue;
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await new Promise(setImmediate);
       until = performance.now() + TURN;
     }
   }
@@ -347,14 +349,13 @@ export abstract class Hub<Mark> {
   /** Announces what is inside a directory that was moved in, where the kernel watches the filesystem as a whole. */
   protected announceTree(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
     const waiting = [this.tree.path(node)];
-    const { time, raw, pid } = about;
     for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
       for (const entry of readDirectory(this.libc, cString(path)) ?? []) {
         const entryPath = `${path}/${entry.name}`;
-        const look = this.looker.create(entryPath, () => cString(entryPath), time);
+        const look = this.looker.create(entryPath, () => cString(entryPath), about.time);
         const isDirectory = entry.isDirectory ?? look.kind === "create.directory";
         for (const feed of feeds) {
-          const event = feed.event(look.kind, entryPath, isDirectory, time, raw, pid);
+          const event = feed.event(look.kind, entryPath, isDirectory, nobody(about));
           if (event !== undefined) event.synthetic = true;
         }
         if (isDirectory) waiting.push(entryPath);
@@ -415,11 +416,12 @@ export abstract class Hub<Mark> {
       ? { kind: "create.directory" as const }
       : this.looker.create(path, () => this.entryBytes(node, name, nameBytes), about.time);
     for (const feed of feeds) {
-      // Who made it is not known: the process that made the directory need not be the one that filled it.
-      const event = feed.event(look.kind, path, isDirectory, about.time, undefined, 0);
+      const event = feed.event(look.kind, path, isDirectory, nobody(about));
       if (event === undefined) continue;
       event.synthetic = true;
-      if (nameBytes !== undefined) event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
+      if (nameBytes !== undefined || !node.isText) {
+        event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
+      }
     }
   }
 
@@ -451,6 +453,11 @@ export abstract class Hub<Mark> {
       this.unmark(below);
     }
   }
+}
+
+/** What was found by looking has no record and no actor: who made a directory need not have filled it. */
+function nobody({ time }: Circumstances): Circumstances {
+  return { time, raw: undefined, pid: 0, actor: undefined };
 }
 
 function takes(feed: Feed, name: string): boolean {

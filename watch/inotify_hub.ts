@@ -28,8 +28,8 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, decodeText } from "../ffi/text.ts";
-import type { Feed } from "./feed.ts";
-import { type Circumstances, Hub, type Node, TURN } from "./hub.ts";
+import type { Circumstances, Feed } from "./feed.ts";
+import { Hub, type Node } from "./hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
@@ -162,28 +162,19 @@ export class InotifyHub extends Hub<number> {
 
   // --- reading ---
 
-  protected override turn(): void {
-    const until = performance.now() + TURN;
-    do {
-      const now = performance.now();
-      const records = this.#instance.read();
-      if (records.length === 0) {
-        this.#told(now);
-        if (!this.#pairing.isWaiting) this.caughtUp();
-        break;
-      }
-      this.#pairing.push(records, now);
-      this.#told(now);
-      for (const feed of this.feeds) feed.flush();
-      if (this.isFull()) return;
-    } while (performance.now() < until);
+  protected override turn(): boolean {
+    const now = performance.now();
+    const records = this.#instance.read();
+    this.#pairing.push(records, now);
+    this.#told(now);
     // The other half of a rename may never come; then nothing but the clock moves on what waits behind the first.
     if (this.#pairing.isWaiting) {
       this.#timer ??= setTimeout(() => {
         this.#timer = undefined;
-        this.run();
+        void this.run();
       }, GRACE);
-    }
+    } else if (records.length === 0) this.caughtUp();
+    return records.length > 0;
   }
 
   #told(now: number): void {

@@ -10,7 +10,7 @@ import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 
 /** The most creations that go by unlooked-at after looks that found nothing. */
-const MOST_SKIPPED = 64;
+const MOST_SKIPPED = 256;
 
 /** How many inodes that were seen to appear are remembered, to tell a second link from the first name. */
 const REMEMBERED = 4096;

@@ -43,7 +43,7 @@ export interface LeftOut {
 
 /** An absolute path without `.` and `..`. A final slash is kept: it asks for a directory. Throws `TypeError`. */
 export function absolutePath(libc: Libc, path: string | URL): string {
-  const text = path instanceof URL ? fileURLToPath(path) : path;
+  const text = path instanceof URL ? fileURLToPath(path.href) : path;
   if (typeof text !== "string" || text === "") {
     throw new TypeError(`Cannot watch ${JSON.stringify(path)}: not a path`);
   }

@@ -9,6 +9,7 @@
 
 import { Buffer } from "node:buffer";
 import {
+  FAN_DELETE,
   FAN_EVENT_INFO_TYPE_DFID,
   FAN_EVENT_INFO_TYPE_DFID_NAME,
   FAN_EVENT_INFO_TYPE_ERROR,
@@ -18,8 +19,9 @@ import {
   FAN_EVENT_INFO_TYPE_OLD_DFID_NAME,
   FAN_EVENT_INFO_TYPE_PIDFD,
   FAN_EVENT_INFO_TYPE_RANGE,
-  FAN_NOFD,
   FAN_NOPIDFD,
+  FAN_ONDIR,
+  FAN_RENAME,
   fanotify_event_info_error,
   fanotify_event_info_fid,
   fanotify_event_info_header,
@@ -32,29 +34,38 @@ import {
 import { bytesUnlessText, sliceText } from "../../ffi/text.ts";
 import { DecodeError } from "../decode_error.ts";
 
-/** What one `read` gave: a copy of exactly its bytes, so that a kept event keeps no more than its batch. */
+/** What one `read` gave; a kept event keeps its batch. */
 export class FanotifyBatch {
+  /** How many bytes were read. */
+  readonly length: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The same bytes; every field of every record is 4-byte aligned, and the kernel's byte order is the machine's. */
   readonly words: Int32Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
   readonly text: Buffer;
 
-  /** Copies `source[0, length)`; the spare bytes of a length that is no multiple of 4 are zero. */
-  constructor(source: Uint8Array, length: number) {
-    this.bytes = new Uint8Array((length + 3) & ~3);
-    this.bytes.set(source.subarray(0, length));
-    this.words = new Int32Array(this.bytes.buffer);
-    this.view = new DataView(this.bytes.buffer);
-    this.text = Buffer.from(this.bytes.buffer);
+  /** `bytes[0, length)`; the buffer's own length is a multiple of 4. */
+  constructor(bytes: Uint8Array<ArrayBuffer>, length: number) {
+    this.length = length;
+    this.bytes = bytes;
+    this.words = new Int32Array(bytes.buffer);
+    this.view = new DataView(bytes.buffer);
+    this.text = Buffer.from(bytes.buffer);
+  }
+
+  /** A copy of `source[0, length)`, spare bytes zero. */
+  static copy(source: Uint8Array, length: number): FanotifyBatch {
+    const bytes = new Uint8Array((length + 3) & ~3);
+    bytes.set(source.subarray(0, length));
+    return new FanotifyBatch(bytes, length);
   }
 }
 
-/** A name below a directory handle. */
-export interface HandleName {
-  /** The word at which the handle's key begins: fsid, then `struct file_handle`. -1 where the kernel gave none. */
-  readonly key: number;
-  /** The name's bytes within the batch; empty for none. */
+/** Where a directory and a name below it are within a batch. */
+export interface NamePlace {
+  /** The word at which the directory's key begins: fsid, then `struct file_handle`. */
+  readonly directory: number;
+  /** The name's bytes; empty for none. */
   readonly start: number;
   readonly end: number;
 }
@@ -64,35 +75,41 @@ export class FanotifyRecord {
   readonly batch: FanotifyBatch;
   /** Where in the batch, in bytes. */
   readonly offset: number;
-  readonly length: number;
   /** The low 32 bits of the mask, as an unsigned number. */
   readonly bits: number;
-  /** The event fd of a group that reports no handles, or -1. */
-  readonly fd: number;
   /** As the kernel translated it into our namespace; 0 where it hides it. */
   readonly pid: number;
-  /** pidfd of the process, or a negative number: FAN_NOPIDFD, FAN_EPIDFD, or an errno with FAN_REPORT_FD_ERROR. */
-  pidfd: number = FAN_NOPIDFD;
-  /** Word of the key of the object itself (FAN_REPORT_FID), or -1. */
+  /** Word of the key (fsid, then `struct file_handle`) of the object itself, or -1. */
   object = -1;
   /** Directory and name; for a rename the old ones. `directory` is the word of its key, or -1. */
   directory = -1;
   nameStart = 0;
   nameEnd = 0;
-  /** Directory and name after a rename. */
-  newDirectory = -1;
-  newNameStart = 0;
-  newNameEnd = 0;
 
-  constructor(batch: FanotifyBatch, offset: number, length: number) {
+  constructor(batch: FanotifyBatch, offset: number) {
     const { words } = batch;
     const word = offset >> 2;
     this.batch = batch;
     this.offset = offset;
-    this.length = length;
     this.bits = words[word + (fanotify_event_metadata.mask >> 2)]! >>> 0;
-    this.fd = words[word + (fanotify_event_metadata.fd >> 2)]!;
     this.pid = words[word + (fanotify_event_metadata.pid >> 2)]!;
+  }
+
+  /** Length of the record, in bytes. */
+  get length(): number {
+    return this.batch.words[this.offset >> 2]!;
+  }
+
+  /** The event fd of a group that reports no handles, or -1. */
+  get fd(): number {
+    return this.batch.words[(this.offset + fanotify_event_metadata.fd) >> 2]!;
+  }
+
+  /** Where the directory and name after a rename are. */
+  get target(): NamePlace | undefined {
+    const at = findInfo(this, FAN_EVENT_INFO_TYPE_NEW_DFID_NAME);
+    if (at < 0 || !hasHandle(this.batch, at)) return undefined;
+    return { directory: keyAt(at), ...namePlace(this.batch, at) };
   }
 
   /** The whole mask. Bits from 32 up are of kernels newer than this version. */
@@ -105,19 +122,9 @@ export class FanotifyRecord {
     return sliceText(this.batch.text, this.nameStart, this.nameEnd);
   }
 
-  /** The new name of a rename as text. */
-  get newName(): string {
-    return sliceText(this.batch.text, this.newNameStart, this.newNameEnd);
-  }
-
   /** The bytes of `name`, which is the text of this record's name, where it is not valid UTF-8. */
   nameBytes(name: string): Uint8Array<ArrayBuffer> | undefined {
     return bytesUnlessText(this.batch.bytes, this.nameStart, this.nameEnd, name);
-  }
-
-  /** The bytes of `name`, which is the text of this record's new name, where it is not valid UTF-8. */
-  newNameBytes(name: string): Uint8Array<ArrayBuffer> | undefined {
-    return bytesUnlessText(this.batch.bytes, this.newNameStart, this.newNameEnd, name);
   }
 
   /** Every info record as the kernel sent it, unknown types included. */
@@ -157,33 +164,37 @@ export interface FanotifyInfo {
  * The records of a batch. Throws {@linkcode DecodeError} for bytes that no kernel sends; never reads past the end.
  * Info records of an unknown type are stepped over, and stay readable through {@linkcode FanotifyRecord.info}.
  */
-export function decodeFanotify(batch: FanotifyBatch, length: number): FanotifyRecord[] {
+export function decodeFanotify(
+  batch: FanotifyBatch,
+  from: number = 0,
+  size: number = batch.length,
+): FanotifyRecord[] {
   const { words, bytes } = batch;
+  const length = from + size;
   const records: FanotifyRecord[] = [];
-  for (let at = 0; at < length;) {
+  for (let at = from; at < length;) {
     if (length - at < fanotify_event_metadata.size) {
       throw new DecodeError("an fanotify event", at, `${length - at} bytes are no header`);
     }
     const size = words[at >> 2]! >>> 0;
     const version = bytes[at + fanotify_event_metadata.vers]!;
-    const word = words[(at >> 2) + 1]!;
-    const head = word >>> 16; // metadata_len is the upper half of the second word
+    const head = words[(at >> 2) + 1]! >>> 16; // metadata_len is the upper half of the second word
     if (version !== FANOTIFY_METADATA_VERSION) {
       throw new DecodeError("an fanotify event", at, `its version is ${version}, not 3`);
     }
     if (size < head || head < fanotify_event_metadata.size || size > length - at || ((size | head) & 3)) {
       throw new DecodeError("an fanotify event", at, `its length is ${size}, its header's ${head}`);
     }
-    const record = new FanotifyRecord(batch, at, size);
+    const record = new FanotifyRecord(batch, at);
     const end = at + size;
     for (let info = at + head; info < end;) {
       const header = words[info >> 2]!;
-      const length = header >>> 16;
-      if (length < 4 || length > end - info || (length & 3)) {
-        throw new DecodeError("an fanotify info record", info, `its length is ${length}`);
+      const step = header >>> 16;
+      if (step < 4 || step > end - info || (step & 3)) {
+        throw new DecodeError("an fanotify info record", info, `its length is ${step}`);
       }
-      place(record, header & 0xff, info, length);
-      info += length;
+      place(record, header & 0xff, info);
+      info += step;
     }
     records.push(record);
     at = end;
@@ -191,49 +202,57 @@ export function decodeFanotify(batch: FanotifyBatch, length: number): FanotifyRe
   return records;
 }
 
-/** Notes in `record` where the info record at `at` has what. */
-function place(record: FanotifyRecord, type: number, at: number, length: number): void {
+/** Notes in `record` where the info record at `at` has what nearly every reader asks for. */
+function place(record: FanotifyRecord, type: number, at: number): void {
+  const { batch } = record;
   switch (type) {
     case FAN_EVENT_INFO_TYPE_FID:
-      if (hasHandle(record.batch, at, length)) record.object = keyAt(at);
+      if (hasHandle(batch, at)) record.object = keyAt(at);
       return;
     case FAN_EVENT_INFO_TYPE_DFID:
     case FAN_EVENT_INFO_TYPE_DFID_NAME:
-    case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME: {
-      if (!hasHandle(record.batch, at, length)) return;
+    case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:
+      if (!hasHandle(batch, at)) return;
       record.directory = keyAt(at);
       if (type === FAN_EVENT_INFO_TYPE_DFID) return;
-      record.nameStart = nameStart(record.batch, at);
-      record.nameEnd = nameEnd(record.batch, record.nameStart, at + length);
-      return;
-    }
-    case FAN_EVENT_INFO_TYPE_NEW_DFID_NAME: {
-      if (!hasHandle(record.batch, at, length)) return;
-      record.newDirectory = keyAt(at);
-      record.newNameStart = nameStart(record.batch, at);
-      record.newNameEnd = nameEnd(record.batch, record.newNameStart, at + length);
-      return;
-    }
-    case FAN_EVENT_INFO_TYPE_PIDFD:
-      if (length >= fanotify_event_info_pidfd.size) {
-        record.pidfd = record.batch.words[(at + fanotify_event_info_pidfd.pidfd) >> 2]!;
-      }
+      record.nameStart = nameStart(batch, at);
+      record.nameEnd = nameEnd(batch, record.nameStart, at + infoLength(batch, at));
   }
+}
+
+/** Where the first info record of a type is, in bytes; -1 where there is none. */
+function findInfo(record: FanotifyRecord, type: number): number {
+  const { batch, offset, length } = record;
+  const first = offset + batch.view.getUint16(offset + fanotify_event_metadata.metadata_len, true);
+  for (let at = first; at < offset + length; at += infoLength(batch, at)) {
+    if (batch.bytes[at] === type) return at;
+  }
+  return -1;
+}
+
+function infoLength(batch: FanotifyBatch, at: number): number {
+  return batch.words[at >> 2]! >>> 16;
 }
 
 function keyAt(info: number): number {
   return (info + fanotify_event_info_fid.fsid) >> 2;
 }
 
-/** Whether the record has a handle that fits; an event of the filesystem as a whole has one of no bytes. */
-function hasHandle(batch: FanotifyBatch, at: number, length: number): boolean {
-  if (length < HANDLE + 8) return false;
-  const bytes = batch.words[(at + HANDLE) >> 2]!;
-  return bytes > 0 && bytes <= length - HANDLE - 8;
-}
-
 /** `struct file_handle` within the info record; 8 bytes of length and type, then the handle. */
 const HANDLE = fanotify_event_info_fid.handle;
+
+/** Whether the record has a handle that fits; an event of the filesystem as a whole has one of no bytes. */
+function hasHandle(batch: FanotifyBatch, at: number): boolean {
+  const room = infoLength(batch, at) - HANDLE - 8;
+  if (room < 0) return false;
+  const bytes = batch.words[(at + HANDLE) >> 2]!;
+  return bytes > 0 && bytes <= room;
+}
+
+function namePlace(batch: FanotifyBatch, at: number): { start: number; end: number } {
+  const start = nameStart(batch, at);
+  return { start, end: nameEnd(batch, start, at + infoLength(batch, at)) };
+}
 
 function nameStart(batch: FanotifyBatch, at: number): number {
   return at + HANDLE + 8 + batch.words[(at + HANDLE) >> 2]!;
@@ -246,6 +265,13 @@ function nameEnd(batch: FanotifyBatch, start: number, limit: number): number {
   return end;
 }
 
+/** The pidfd of a record, or a negative number: FAN_NOPIDFD, FAN_EPIDFD, or an errno with FAN_REPORT_FD_ERROR. */
+export function pidfdOf(record: FanotifyRecord): number {
+  const at = findInfo(record, FAN_EVENT_INFO_TYPE_PIDFD);
+  if (at < 0 || infoLength(record.batch, at) < fanotify_event_info_pidfd.size) return FAN_NOPIDFD;
+  return record.batch.words[(at + fanotify_event_info_pidfd.pidfd) >> 2]!;
+}
+
 function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInfo {
   const { view, bytes, text } = batch;
   const type = bytes[at]!;
@@ -254,9 +280,9 @@ function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInf
     case FAN_EVENT_INFO_TYPE_DFID_NAME:
     case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:
     case FAN_EVENT_INFO_TYPE_NEW_DFID_NAME: {
-      if (!hasHandle(batch, at, size)) return base;
-      const start = nameStart(batch, at);
-      return { ...base, name: sliceText(text, start, nameEnd(batch, start, at + size)) };
+      if (!hasHandle(batch, at)) return base;
+      const { start, end } = namePlace(batch, at);
+      return { ...base, name: sliceText(text, start, end) };
     }
     case FAN_EVENT_INFO_TYPE_PIDFD:
       if (size < fanotify_event_info_pidfd.size) return base;
@@ -282,7 +308,36 @@ function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInf
   }
 }
 
-/** Whether the record carries an open file descriptor. */
-export function hasFd(record: FanotifyRecord): boolean {
-  return record.fd > FAN_NOFD;
+/** A record that says where a directory was until it was renamed or removed. */
+export interface DirectoryMove {
+  readonly offset: number;
+  /** Words of the keys of its parent then, and of itself. */
+  readonly directory: number;
+  readonly object: number;
+  readonly name: string;
+  readonly nameBytes: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** The records of directories that were renamed or removed; all else is passed over without being decoded. */
+export function* decodeMoves(batch: FanotifyBatch): Generator<DirectoryMove> {
+  const { words, length } = batch;
+  for (let at = 0; at < length; at += words[at >> 2]!) {
+    const bits = words[(at + fanotify_event_metadata.mask) >> 2]!;
+    if ((bits & FAN_ONDIR) === 0 || (bits & (FAN_RENAME | FAN_DELETE)) === 0) continue;
+    const [record] = decodeFanotify(batch, at, words[at >> 2]!);
+    if (record === undefined || record.object < 0 || record.directory < 0) continue;
+    const { directory, object, name } = record;
+    yield { offset: at, directory, object, name, nameBytes: record.nameBytes(name) };
+  }
+}
+
+/** The name at a place as text, and its bytes where they are none; empty without a place. */
+export function nameAt(
+  batch: FanotifyBatch,
+  place: NamePlace | undefined,
+): { readonly name: string; readonly nameBytes: Uint8Array<ArrayBuffer> | undefined } {
+  if (place === undefined) return { name: "", nameBytes: undefined };
+  const { start, end } = place;
+  const name = sliceText(batch.text, start, end);
+  return { name, nameBytes: bytesUnlessText(batch.bytes, start, end, name) };
 }
