@@ -4,7 +4,6 @@
  * @module
  */
 
-import { read as readFd } from "node:fs";
 import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
@@ -40,13 +39,8 @@ export function load(name: string): Libc {
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
     syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
   };
-  return { ...calls, errno, readAside, waiter: () => new LoopWaiter(calls, address), address };
-}
-
-function readAside(fd: number, buffer: Uint8Array<ArrayBuffer>): Promise<number> {
-  return new Promise((resolve) => {
-    readFd(fd, buffer, 0, buffer.length, null, (error, length) => resolve(error ? -1 : length));
-  });
+  const waiter = () => new LoopWaiter(calls, address);
+  return { ...calls, errno, waiter, address };
 }
 
 function address(buffer: NonNullable<Buffer>): bigint {

@@ -25,15 +25,7 @@ export function load(name: string): Libc {
     syscall: (number, a, b, c, d, e) =>
       Number(symbols.syscall(BigInt(number), ...[a, b, c, d, e].map(BigInt) as Five)),
   };
-  const { symbols: aside } = Deno.dlopen(name, { read: { ...SYMBOLS.read, nonblocking: true } });
-  return {
-    ...calls,
-    errno,
-    readAside: async (fd, buffer) =>
-      Number(await aside.read(fd, buffer satisfies Buffer, BigInt(buffer.length))),
-    waiter: () => new PoolWaiter(name),
-    address,
-  };
+  return { ...calls, errno, waiter: () => new PoolWaiter(name), address };
 }
 
 function address(buffer: NonNullable<Buffer>): bigint {

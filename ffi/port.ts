@@ -92,11 +92,6 @@ export interface Waiter {
 export interface Libc extends LibcCalls {
   /** `errno` of this thread, valid right after a call that returned -1. */
   errno(): number;
-  /**
-   * `read` on another thread of a file descriptor that never blocks, while this one works. The caller keeps the fd open
-   * until it resolves. A negative result (or 0) says nothing of the reason: errno is the other thread's; read again here.
-   */
-  readAside(fd: number, buffer: Uint8Array<ArrayBuffer>): Promise<number>;
   /** A new {@linkcode Waiter}: a thread of the runtime's pool in Deno, the event loop itself in Bun. */
   waiter(): Waiter;
   /** The address of `buffer`, to be written into a C struct; the caller keeps the buffer alive. */

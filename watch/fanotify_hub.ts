@@ -82,8 +82,6 @@ interface Pending {
   readonly actors: ReadonlyMap<number, Actor> | undefined;
   /** The sequence number of the first byte: how many were read before. */
   readonly first: number;
-  /** The offset of the first record that is not processed yet. */
-  next: number;
 }
 
 /** Where a directory is until the record with this number is processed. */
@@ -103,8 +101,6 @@ export class FanotifyHub extends Hub<Mark> {
   readonly #homes = new Map<Feed, { readonly node: Node<Mark>; readonly whole: Whole | undefined }>();
   readonly #pending: Pending[] = [];
   readonly #positions = new HandleTable<Position[]>();
-  /** The read on another thread, while there is one. */
-  #aside: Promise<void> | undefined;
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
@@ -231,10 +227,8 @@ export class FanotifyHub extends Hub<Mark> {
   override closeIfIdle(): void {
     if (this.isClosed || this.feeds.size > 0) return;
     this.stop();
+    this.group.close();
     this.#pending.length = 0;
-    // A file descriptor that is being read stays open, or the number could be another file's.
-    if (this.#aside === undefined) this.group.close();
-    else void this.#aside.finally(() => this.group.close());
   }
 
   #home(feed: Feed, node: Node<Mark>, whole: Whole | undefined): void {
@@ -302,29 +296,15 @@ export class FanotifyHub extends Hub<Mark> {
 
   // --- reading ---
 
-  /**
-   * Works on a batch. Behind a backlog the next one is read meanwhile on another thread: the kernel's copy is the larger
-   * half of the cost.
-   */
-  protected override async turn(): Promise<boolean> {
+  protected override turn(): boolean {
     this.#actors.refresh();
     if (this.#pending.length === 0 && !this.#read()) {
       this.caughtUp();
       return false;
     }
-    if (this.group.isBehind && !this.group.hasPidfd) this.#aside = this.#readAside();
-    while (!this.#process(this.#pending[0]!)) await this.#aside;
+    this.#process(this.#pending[0]!);
     this.#pending.shift();
-    for (const feed of this.feeds) feed.flush();
-    await this.#aside;
     return true;
-  }
-
-  async #readAside(): Promise<void> {
-    const first = this.group.bytesRead;
-    const batch = await this.group.readAside();
-    if (batch !== undefined) this.#pending.push({ batch, actors: undefined, first, next: 0 });
-    this.#aside = undefined;
   }
 
   /** Reads once; false when nothing was queued. */
@@ -332,7 +312,7 @@ export class FanotifyHub extends Hub<Mark> {
     const first = this.group.bytesRead;
     const batch = this.group.read();
     if (batch === undefined) return false;
-    this.#pending.push({ batch, actors: this.#whoDid(batch), first, next: 0 });
+    this.#pending.push({ batch, actors: this.#whoDid(batch), first });
     return true;
   }
 
@@ -350,15 +330,9 @@ export class FanotifyHub extends Hub<Mark> {
     return actors;
   }
 
-  /** False where it has to stop: what is being read aside may say where an unknown directory was. */
-  #process(pending: Pending): boolean {
-    const { batch, actors, first, next } = pending;
+  #process({ batch, actors, first }: Pending): void {
     const about: Mutable<Circumstances> = { time: Date.now(), raw: batch, pid: 0, actor: undefined };
-    for (const record of decodeFanotify(batch, next, batch.length - next)) {
-      if (this.#aside !== undefined && !this.#isPlaced(record)) {
-        pending.next = record.offset;
-        return false;
-      }
+    for (const record of decodeFanotify(batch)) {
       this.#sequence = first + record.offset;
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
@@ -370,13 +344,6 @@ export class FanotifyHub extends Hub<Mark> {
       about.actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
       this.#happened(record, about);
     }
-    return true;
-  }
-
-  /** Whether the directories of the record are known. */
-  #isPlaced({ bits, batch, directory, target }: FanotifyRecord): boolean {
-    const isKnown = (at: number) => at < 0 || this.#known(batch.words, at) !== undefined;
-    return isKnown(directory) && ((bits & FAN_RENAME) === 0 || isKnown(target?.directory ?? -1));
   }
 
   /** Without privileges the kernel names nobody but ourselves. */
@@ -514,14 +481,10 @@ export class FanotifyHub extends Hub<Mark> {
 
   /** The directory of the key at word `at`; undefined where it is unknown and cannot be looked up. */
   #nodeAt(words: Int32Array, at: number): Node<Mark> | undefined {
-    return this.#known(words, at) ?? this.#resolve(words, at);
-  }
-
-  #known(words: Int32Array, at: number): Node<Mark> | undefined {
     const last = this.#last;
     if (last?.tag.mark !== undefined && isKey(words, at, last.tag.mark.key)) return last;
-    const node = this.#table.get(words, at);
-    if (node !== undefined) this.#last = node;
+    const node = this.#table.get(words, at) ?? this.#resolve(words, at);
+    this.#last = node;
     return node;
   }
 

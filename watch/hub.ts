@@ -67,7 +67,7 @@ export abstract class Hub<Mark> {
   protected abstract unmark(node: Node<Mark>): void;
 
   /** Works on what one read gives; false when nothing was queued. */
-  protected abstract turn(): boolean | Promise<boolean>;
+  protected abstract turn(): boolean;
 
   // --- reading ---
 
@@ -86,7 +86,7 @@ export abstract class Hub<Mark> {
     this.#running = true;
     try {
       while (!this.#closed && !this.isFull()) {
-        const more = await this.turn();
+        const more = this.turn();
         for (const feed of this.feeds) feed.flush();
         if (!more) {
           this.reactor.arm(this.fd);

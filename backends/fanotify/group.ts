@@ -82,8 +82,6 @@ export class FanotifyGroup {
   readonly flags: number;
   /** Bytes read so far. */
   bytesRead = 0;
-  /** Whether the last read was so full that more is likely to be queued. */
-  isBehind = false;
   readonly #libc: Libc;
   #buffer: Uint8Array<ArrayBuffer>;
 
@@ -171,20 +169,11 @@ export class FanotifyGroup {
 
   /** What is queued, at most one buffer; undefined when there is nothing. */
   read(): FanotifyBatch | undefined {
-    return this.#batch(readQueue(this.#libc, this.fd, this.#buffer, "fanotify"));
-  }
-
-  /** {@linkcode read} on another thread. Undefined too where it failed: the next `read` tells why. */
-  async readAside(): Promise<FanotifyBatch | undefined> {
-    return this.#batch(await this.#libc.readAside(this.fd, this.#buffer));
-  }
-
-  #batch(length: number): FanotifyBatch | undefined {
-    if (length <= 0) return undefined;
-    this.bytesRead += length;
     const buffer = this.#buffer;
-    this.isBehind = length > buffer.length / 2;
-    if (!this.isBehind) return FanotifyBatch.copy(buffer, length);
+    const length = readQueue(this.#libc, this.fd, buffer, "fanotify");
+    if (length === 0) return undefined;
+    this.bytesRead += length;
+    if (length < buffer.length / 2) return FanotifyBatch.copy(buffer, length);
     this.#buffer = new Uint8Array(buffer.length); // a full buffer is given away: the copy costs more than a new one
     return new FanotifyBatch(buffer, length);
   }
