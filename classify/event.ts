@@ -80,45 +80,61 @@ export type EventInit = Partial<WatchEvent> & Pick<WatchEvent, "kind" | "path">;
 
 const NONE: Attributes = Object.freeze({});
 
+/** Something that has the decoded records of a read, one at each of some places. */
+export interface RawSource {
+  record(offset: number): unknown;
+}
+
 /** The one implementation of {@linkcode WatchEvent}: small, and JSON without `raw`. */
 export class FileEvent implements WatchEvent {
   readonly kind: Kind;
   readonly path: string;
+  readonly isDirectory: boolean | undefined;
   readonly time: number;
   readonly backend: string;
-  readonly raw: unknown;
   declare pathBytes?: Uint8Array;
   declare from?: string;
-  readonly isDirectory: boolean | undefined;
   declare synthetic?: true;
   declare actor?: Actor;
   attributes: Attributes = NONE;
+  readonly #source: RawSource | undefined;
+  readonly #offset: number;
 
+  /** An event whose `raw` is what `source` has at `offset`. */
   constructor(
     kind: Kind,
     path: string,
     isDirectory: boolean | undefined,
     time: number,
     backend: string,
-    raw: unknown,
+    source?: RawSource,
+    offset: number = 0,
   ) {
     this.kind = kind;
     this.path = path;
     this.isDirectory = isDirectory;
     this.time = time;
     this.backend = backend;
-    this.raw = raw;
+    this.#source = source;
+    this.#offset = offset;
+  }
+
+  /** Decoded when it is asked for; two events of one record have the same. */
+  get raw(): unknown {
+    return this.#source?.record(this.#offset);
   }
 
   /** An event from what a backend said of it. */
   static from(init: EventInit, time: number, backend: string): FileEvent {
-    const event = new FileEvent(init.kind, init.path, undefined, time, backend, undefined);
-    return Object.assign(event, init);
+    const { kind, path, isDirectory, raw, ...rest } = init;
+    const source = raw === undefined ? undefined : { record: () => raw };
+    const event = new FileEvent(kind, path, isDirectory, init.time ?? time, init.backend ?? backend, source);
+    return Object.assign(event, rest);
   }
 
   /** The same names without `raw`; bytes in base64. */
   toJSON(): Record<string, unknown> {
-    const { raw: _, pathBytes, ...rest } = this;
+    const { pathBytes, ...rest } = this;
     return pathBytes === undefined
       ? rest
       : { ...rest, pathBytes: Buffer.from(pathBytes).toString("base64") };

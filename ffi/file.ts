@@ -21,8 +21,7 @@ import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "./abi/stat.ts";
 import { statfs } from "./abi/statfs.ts";
 import { statx, STATX_BASIC_STATS, STATX_BTIME } from "./abi/statx.ts";
 import type { Libc } from "./port.ts";
-import { bytesUnlessText, cString, decodeText, sliceText } from "./text.ts";
-import { Buffer } from "node:buffer";
+import { bytesUnlessText, cString, decodeText, sliceable, sliceText } from "./text.ts";
 
 /** What a name stands for. */
 export type FileType = "file" | "directory" | "symlink" | "other";
@@ -164,7 +163,7 @@ export function readDirectory(
 
 const listing = new Uint8Array(64 * 1024);
 const listingView = new DataView(listing.buffer);
-const listingText = Buffer.from(listing.buffer);
+const listingText = sliceable(listing.buffer);
 
 /** What `statfs` tells of the filesystem under an open file descriptor. */
 export interface FilesystemStatus {

@@ -31,11 +31,22 @@ export function encodeText(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The text of `bytes[start, end)`. `Buffer`'s slice is the fastest way to a short string in both runtimes (measured:
- * 45 ns for 15 bytes; `TextDecoder` 110 to 170 ns).
+ * The text of `bytes[start, end)`. `Buffer`'s slices are the fastest way to a short string in both runtimes, that of
+ * latin1 faster than that of UTF-8 even with a look for ASCII before (measured, 15 bytes: 30 and 50 ns; `TextDecoder` 110
+ * to 170 ns).
  */
-export function sliceText(bytes: Buffer, start: number, end: number): string {
-  return bytes.toString("utf8", start, end);
+export function sliceText(bytes: Sliceable, start: number, end: number): string {
+  let bits = 0;
+  for (let at = start; at < end; at++) bits |= bytes[at]!;
+  return bits < 0x80 ? bytes.latin1Slice(start, end) : bytes.toString("utf8", start, end);
+}
+
+/** A `Buffer` with the method behind its `toString("latin1")`, which no runtime's types declare and each has. */
+export type Sliceable = Buffer & { latin1Slice(start: number, end: number): string };
+
+/** The bytes of `buffer` for {@linkcode sliceText}. */
+export function sliceable(buffer: ArrayBuffer, offset: number = 0, length?: number): Sliceable {
+  return Buffer.from(buffer, offset, length) as Sliceable;
 }
 
 /** A copy of `bytes[start, end)` where `text`, their decoded form, does not encode back to them; else undefined. */

@@ -9,7 +9,7 @@ import {
   decodeFanotify,
   decodeMoves,
   type FanotifyBatch,
-  type FanotifyRecord,
+  FanotifyRecord,
   nameAt,
   pidfdOf,
 } from "../backends/fanotify/decode.ts";
@@ -331,15 +331,24 @@ export class FanotifyHub extends Hub<Mark> {
   }
 
   #process({ batch, actors, first }: Pending): void {
-    const about: Mutable<Circumstances> = { time: Date.now(), raw: batch, pid: 0, actor: undefined };
-    for (const record of decodeFanotify(batch)) {
-      this.#sequence = first + record.offset;
+    const record = new FanotifyRecord(batch);
+    const about: Mutable<Circumstances> = {
+      time: Date.now(),
+      source: batch,
+      offset: 0,
+      pid: 0,
+      actor: undefined,
+    };
+    const { length } = batch;
+    for (let at = 0; at < length;) {
+      about.offset = at;
+      this.#sequence = first + at;
+      at = record.read(at, length);
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
         continue;
       }
       const { pid } = record;
-      about.raw = record;
       about.pid = pid;
       about.actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
       this.#happened(record, about);

@@ -5,7 +5,7 @@
  */
 
 import type { BackendSink } from "../backends/backend.ts";
-import { type Actor, FileEvent } from "../classify/event.ts";
+import { type Actor, FileEvent, type RawSource } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 import { encodeText } from "../ffi/text.ts";
 import type { Filter } from "./filter.ts";
@@ -30,7 +30,9 @@ export interface FeedInit {
 /** What a record says beyond its kind and place. */
 export interface Circumstances {
   readonly time: number;
-  readonly raw: unknown;
+  /** Where the decoded record is. */
+  readonly source: RawSource | undefined;
+  readonly offset: number;
   readonly pid: number;
   readonly actor: Actor | undefined;
 }
@@ -105,7 +107,15 @@ export class Feed {
     if (!filter.wants(kind) || filter.ignoresProcess(about.pid)) return undefined;
     const spelled = this.canonical === undefined ? path : this.spell(path);
     if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.directory)) return undefined;
-    const event = new FileEvent(kind, spelled, isDirectory, about.time, this.backend, about.raw);
+    const event = new FileEvent(
+      kind,
+      spelled,
+      isDirectory,
+      about.time,
+      this.backend,
+      about.source,
+      about.offset,
+    );
     this.#events.push(event);
     return event;
   }

@@ -457,7 +457,7 @@ export abstract class Hub<Mark> {
 
 /** What was found by looking has no record and no actor: who made a directory need not have filled it. */
 function nobody({ time }: Circumstances): Circumstances {
-  return { time, raw: undefined, pid: 0, actor: undefined };
+  return { time, source: undefined, offset: 0, pid: 0, actor: undefined };
 }
 
 function takes(feed: Feed, name: string): boolean {

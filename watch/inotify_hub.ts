@@ -180,9 +180,11 @@ export class InotifyHub extends Hub<number> {
   #told(now: number): void {
     const time = Date.now();
     for (const { record, to } of this.#pairing.take(now)) {
+      const raw = to === undefined ? record : { from: record, to };
       const about: Circumstances = {
         time,
-        raw: to === undefined ? record : { from: record, to },
+        source: { record: () => raw },
+        offset: 0,
         pid: 0,
         actor: undefined,
       };

@@ -7,7 +7,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import {
   FAN_DELETE,
   FAN_EVENT_INFO_TYPE_DFID,
@@ -31,7 +30,7 @@ import {
   fanotify_event_metadata,
   FANOTIFY_METADATA_VERSION,
 } from "../../ffi/abi/fanotify.ts";
-import { bytesUnlessText, sliceText } from "../../ffi/text.ts";
+import { bytesUnlessText, type Sliceable, sliceable, sliceText } from "../../ffi/text.ts";
 import { DecodeError } from "../decode_error.ts";
 
 /** What one `read` gave; a kept event keeps its batch. */
@@ -42,7 +41,8 @@ export class FanotifyBatch {
   /** The same bytes; every field of every record is 4-byte aligned, and the kernel's byte order is the machine's. */
   readonly words: Int32Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
-  readonly text: Buffer;
+  readonly text: Sliceable;
+  readonly #records = new Map<number, FanotifyRecord>();
 
   /** `bytes[0, length)`; the buffer's own length is a multiple of 4. */
   constructor(bytes: Uint8Array<ArrayBuffer>, length: number) {
@@ -50,7 +50,18 @@ export class FanotifyBatch {
     this.bytes = bytes;
     this.words = new Int32Array(bytes.buffer);
     this.view = new DataView(bytes.buffer);
-    this.text = Buffer.from(bytes.buffer);
+    this.text = sliceable(bytes.buffer);
+  }
+
+  /** The record at `offset`, always the same one. */
+  record(offset: number): FanotifyRecord {
+    let record = this.#records.get(offset);
+    if (record === undefined) {
+      record = new FanotifyRecord(this);
+      record.read(offset, this.length);
+      this.#records.set(offset, record);
+    }
+    return record;
   }
 
   /** A copy of `source[0, length)`, spare bytes zero. */
@@ -70,15 +81,18 @@ export interface NamePlace {
   readonly end: number;
 }
 
-/** One `struct fanotify_event_metadata` with its info records. */
+/**
+ * One `struct fanotify_event_metadata` with its info records, or a window that is moved from one to the next: behind a
+ * backlog an object for each would cost more than decoding it.
+ */
 export class FanotifyRecord {
   readonly batch: FanotifyBatch;
   /** Where in the batch, in bytes. */
-  readonly offset: number;
+  offset = 0;
   /** The low 32 bits of the mask, as an unsigned number. */
-  readonly bits: number;
+  bits = 0;
   /** As the kernel translated it into our namespace; 0 where it hides it. */
-  readonly pid: number;
+  pid = 0;
   /** Word of the key (fsid, then `struct file_handle`) of the object itself, or -1. */
   object = -1;
   /** Directory and name; for a rename the old ones. `directory` is the word of its key, or -1. */
@@ -86,13 +100,34 @@ export class FanotifyRecord {
   nameStart = 0;
   nameEnd = 0;
 
-  constructor(batch: FanotifyBatch, offset: number) {
-    const { words } = batch;
-    const word = offset >> 2;
+  constructor(batch: FanotifyBatch) {
     this.batch = batch;
+  }
+
+  /**
+   * Moves to the record at `offset`, which ends at `limit` or before; where it ends. Throws {@linkcode DecodeError} for
+   * bytes that no kernel sends. Info records of an unknown type are stepped over.
+   */
+  read(offset: number, limit: number): number {
+    const { batch } = this;
+    const { words } = batch;
+    const end = offset + recordLength(batch, offset, limit);
+    const word = offset >> 2;
     this.offset = offset;
     this.bits = words[word + (fanotify_event_metadata.mask >> 2)]! >>> 0;
     this.pid = words[word + (fanotify_event_metadata.pid >> 2)]!;
+    this.object = this.directory = -1;
+    this.nameStart = this.nameEnd = 0;
+    for (let info = offset + headLength(batch, offset); info < end;) {
+      const header = words[info >> 2]!;
+      const step = header >>> 16;
+      if (step < 4 || step > end - info || (step & 3)) {
+        throw new DecodeError("an fanotify info record", info, `its length is ${step}`);
+      }
+      place(this, header & 0xff, info);
+      info += step;
+    }
+    return end;
   }
 
   /** Length of the record, in bytes. */
@@ -131,7 +166,7 @@ export class FanotifyRecord {
   get info(): FanotifyInfo[] {
     const { batch, offset, length } = this;
     const infos: FanotifyInfo[] = [];
-    const first = offset + batch.view.getUint16(offset + fanotify_event_metadata.metadata_len, true);
+    const first = offset + headLength(batch, offset);
     for (let at = first; at < offset + length;) {
       const size = batch.view.getUint16(at + fanotify_event_info_header.len, true);
       infos.push(decodeInfo(batch, at, size));
@@ -142,7 +177,10 @@ export class FanotifyRecord {
 
   /** For people and logs: numbers in hexadecimal, bytes in base64. */
   toJSON(): Record<string, unknown> {
-    const { fd, pid, info } = this;
+    const { fd, pid } = this;
+    const info = this.info.map((one) =>
+      one.mountId === undefined ? one : { ...one, mountId: `0x${one.mountId.toString(16)}` }
+    );
     return { mask: `0x${this.mask.toString(16)}`, fd, pid, info };
   }
 }
@@ -164,42 +202,37 @@ export interface FanotifyInfo {
  * The records of a batch. Throws {@linkcode DecodeError} for bytes that no kernel sends; never reads past the end.
  * Info records of an unknown type are stepped over, and stay readable through {@linkcode FanotifyRecord.info}.
  */
-export function decodeFanotify(
-  batch: FanotifyBatch,
-  from: number = 0,
-  size: number = batch.length,
-): FanotifyRecord[] {
-  const { words, bytes } = batch;
-  const length = from + size;
+export function decodeFanotify(batch: FanotifyBatch): FanotifyRecord[] {
   const records: FanotifyRecord[] = [];
-  for (let at = from; at < length;) {
-    if (length - at < fanotify_event_metadata.size) {
-      throw new DecodeError("an fanotify event", at, `${length - at} bytes are no header`);
-    }
-    const size = words[at >> 2]! >>> 0;
-    const version = bytes[at + fanotify_event_metadata.vers]!;
-    const head = words[(at >> 2) + 1]! >>> 16; // metadata_len is the upper half of the second word
-    if (version !== FANOTIFY_METADATA_VERSION) {
-      throw new DecodeError("an fanotify event", at, `its version is ${version}, not 3`);
-    }
-    if (size < head || head < fanotify_event_metadata.size || size > length - at || ((size | head) & 3)) {
-      throw new DecodeError("an fanotify event", at, `its length is ${size}, its header's ${head}`);
-    }
-    const record = new FanotifyRecord(batch, at);
-    const end = at + size;
-    for (let info = at + head; info < end;) {
-      const header = words[info >> 2]!;
-      const step = header >>> 16;
-      if (step < 4 || step > end - info || (step & 3)) {
-        throw new DecodeError("an fanotify info record", info, `its length is ${step}`);
-      }
-      place(record, header & 0xff, info);
-      info += step;
-    }
+  for (let at = 0; at < batch.length;) {
+    const record = new FanotifyRecord(batch);
+    at = record.read(at, batch.length);
     records.push(record);
-    at = end;
   }
   return records;
+}
+
+/** The length of the record at `at`, whose header is checked; it ends at `end` or before. */
+function recordLength(batch: FanotifyBatch, at: number, end: number): number {
+  const { words, bytes } = batch;
+  if (end - at < fanotify_event_metadata.size) {
+    throw new DecodeError("an fanotify event", at, `${end - at} bytes are no header`);
+  }
+  const size = words[at >> 2]! >>> 0;
+  const version = bytes[at + fanotify_event_metadata.vers]!;
+  const head = headLength(batch, at);
+  if (version !== FANOTIFY_METADATA_VERSION) {
+    throw new DecodeError("an fanotify event", at, `its version is ${version}, not 3`);
+  }
+  if (size < head || head < fanotify_event_metadata.size || size > end - at || ((size | head) & 3)) {
+    throw new DecodeError("an fanotify event", at, `its length is ${size}, its header's ${head}`);
+  }
+  return size;
+}
+
+/** `metadata_len`: the upper half of the second word. */
+function headLength(batch: FanotifyBatch, at: number): number {
+  return batch.words[(at >> 2) + 1]! >>> 16;
 }
 
 /** Notes in `record` where the info record at `at` has what nearly every reader asks for. */
@@ -223,7 +256,7 @@ function place(record: FanotifyRecord, type: number, at: number): void {
 /** Where the first info record of a type is, in bytes; -1 where there is none. */
 function findInfo(record: FanotifyRecord, type: number): number {
   const { batch, offset, length } = record;
-  const first = offset + batch.view.getUint16(offset + fanotify_event_metadata.metadata_len, true);
+  const first = offset + headLength(batch, offset);
   for (let at = first; at < offset + length; at += infoLength(batch, at)) {
     if (batch.bytes[at] === type) return at;
   }
@@ -321,11 +354,13 @@ export interface DirectoryMove {
 /** The records of directories that were renamed or removed; all else is passed over without being decoded. */
 export function* decodeMoves(batch: FanotifyBatch): Generator<DirectoryMove> {
   const { words, length } = batch;
-  for (let at = 0; at < length; at += words[at >> 2]!) {
+  const record = new FanotifyRecord(batch);
+  for (let at = 0, next = 0; at < length; at = next) {
+    next = at + recordLength(batch, at, length);
     const bits = words[(at + fanotify_event_metadata.mask) >> 2]!;
     if ((bits & FAN_ONDIR) === 0 || (bits & (FAN_RENAME | FAN_DELETE)) === 0) continue;
-    const [record] = decodeFanotify(batch, at, words[at >> 2]!);
-    if (record === undefined || record.object < 0 || record.directory < 0) continue;
+    record.read(at, next);
+    if (record.object < 0 || record.directory < 0) continue;
     const { directory, object, name } = record;
     yield { offset: at, directory, object, name, nameBytes: record.nameBytes(name) };
   }

@@ -48,7 +48,8 @@ export function isKey(words: Int32Array, at: number, key: HandleKey): boolean {
   return mask === 0 || (words[at + whole]! & mask) === key[whole];
 }
 
-function hash(words: Int32Array, at: number): number {
+/** 32 bits of the key at `at`; different keys may share them. */
+export function hash(words: Int32Array, at: number): number {
   const whole = wholeWords(words, at);
   let sum = words[at]!;
   for (let i = 1; i < whole; i++) sum = Math.imul(sum ^ (sum >>> 15), 0x2c1b3c6d) ^ words[at + i]!;

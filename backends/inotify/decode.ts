@@ -4,9 +4,8 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import { inotify_event } from "../../ffi/abi/inotify.ts";
-import { bytesUnlessText, sliceText } from "../../ffi/text.ts";
+import { bytesUnlessText, sliceable, sliceText } from "../../ffi/text.ts";
 import { DecodeError } from "../decode_error.ts";
 
 /** One `struct inotify_event`. */
@@ -26,7 +25,7 @@ export interface InotifyRecord {
 /** The records of `bytes[0, length)`. Throws {@linkcode DecodeError} for bytes that no kernel sends. */
 export function decodeInotify(bytes: Uint8Array<ArrayBuffer>, length: number): InotifyRecord[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, length);
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, length);
+  const text = sliceable(bytes.buffer, bytes.byteOffset, length);
   const records: InotifyRecord[] = [];
   for (let at = 0; at < length;) {
     if (length - at < inotify_event.size) {

@@ -1,0 +1,93 @@
+/**
+ * Follows a watcher until something ends it: what `watch` and `trace` have in common.
+ *
+ * @module
+ */
+
+import type { WatchEvent } from "../classify/mod.ts";
+import type { Watcher } from "../watch/watcher.ts";
+import type { Arguments } from "./args.ts";
+import { escapeText } from "./escape.ts";
+import type { Piece } from "./format.ts";
+import type { Terminal } from "./output.ts";
+import type { Stop } from "./stop.ts";
+
+/** The exit status where nothing was seen in time, as inotifywait's. */
+const TIMED_OUT = 2;
+
+/** How a batch becomes lines, each the pieces of one. */
+export type Render = (batch: readonly WatchEvent[]) => Iterable<readonly Piece[]>;
+
+/** Prints what the watcher delivers until `--count`, `--timeout`, a signal, or the reader's end; the exit status. */
+export async function follow(
+  watcher: Watcher,
+  render: Render,
+  args: Arguments,
+  stop: Stop,
+  { out, err }: Terminal,
+): Promise<number> {
+  const most = args.has("once") ? 1 : args.number("count", 1, true) ?? Infinity;
+  const seconds = args.number("timeout", 0, false);
+  if (seconds !== undefined) stop.after(seconds);
+  out.onBroken(() => stop.now("output"));
+  const end = args.has("null") ? "\0" : "\n";
+  const lost = new Loss();
+  let seen = 0;
+  for await (const batch of watcher.batches()) {
+    const pieces: Piece[] = [];
+    for (const line of render(batch)) {
+      pieces.push(...line, end);
+      if (++seen === most) break;
+    }
+    for (const event of batch) if (event.kind === "lost") lost.add(event);
+    await Promise.race([out.write(pieces), stop.ended]);
+    if (seen === most || stop.reason !== undefined) break;
+  }
+  if (stop.signalExit !== undefined) await err.line(`${seen} events, ${lost} lost`);
+  if (seen > 0) return 0;
+  return stop.signalExit ?? (stop.reason === "timeout" ? TIMED_OUT : 0);
+}
+
+/** How many events were lost, as far as that is known. */
+class Loss {
+  #known = 0;
+  #isMore = false;
+
+  add({ attributes: { count } }: WatchEvent): void {
+    if (count === undefined) this.#isMore = true;
+    else this.#known += count;
+  }
+
+  toString(): string {
+    if (!this.#isMore) return String(this.#known);
+    return this.#known === 0 ? "an unknown number" : `more than ${this.#known}`;
+  }
+}
+
+/** How it is watched, in words. */
+export function wayOf({ by, watches }: ReturnType<Watcher["coverage"]>[number]): string {
+  const what: Readonly<Record<string, string>> = {
+    filesystem: "filesystem mark",
+    mount: "mount mark",
+    inode: watches === 1 ? "1 inode mark" : `${watches} inode marks`,
+    watch: watches === 1 ? "1 watch" : `${watches} watches`,
+  };
+  return what[by] ?? by;
+}
+
+/** Says what is watched and how, and what is not and why. */
+export async function tellCoverage(
+  verb: string,
+  watcher: Watcher,
+  { err }: Terminal,
+): Promise<void> {
+  for (const coverage of watcher.coverage()) {
+    if (coverage.backend !== "none") {
+      const { path, backend } = coverage;
+      await err.line(`${verb} ${escapeText(path)} (${escapeText(backend)}, ${wayOf(coverage)})`);
+    }
+    for (const { path, reason } of coverage.gaps) {
+      await err.line(`Not covered: ${escapeText(path)}: ${escapeText(reason)}`);
+    }
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * `sentinode watch`.
+ *
+ * @module
+ */
+
+import type { WatchEvent } from "../classify/mod.ts";
+import { fileStatus, readLink } from "../ffi/file.ts";
+import { openLibc } from "../ffi/libc.ts";
+import { cString, decodeText } from "../ffi/text.ts";
+import type { WatchOptions } from "../watch/options.ts";
+import { watch } from "../watch/watch.ts";
+import type { Arguments, Synopsis } from "./args.ts";
+import { UsageError } from "./args.ts";
+import { escapeText, safeJson } from "./escape.ts";
+import { follow, tellCoverage } from "./follow.ts";
+import {
+  eventJson,
+  FORMAT_HELP,
+  lineFormatter,
+  name,
+  type Piece,
+  type Style,
+  type Told,
+} from "./format.ts";
+import type { Terminal } from "./output.ts";
+import { Stop } from "./stop.ts";
+import { DEFAULT_TIME, timeFormatter } from "./time.ts";
+
+/** What `watch --help` says. */
+export const WATCH: Synopsis = {
+  name: "watch",
+  operands: "PATH…",
+  about: "Prints what happens to the files at and below the paths.",
+  options: [
+    {
+      name: "events",
+      value: "LIST",
+      repeatable: true,
+      about: "kinds, comma separated: create,modify.data,access.open …\n" +
+        "(default create,modify,rename,remove)",
+    },
+    { name: "ignore", value: "GLOB", repeatable: true, about: "leave out; may be repeated" },
+    { name: "no-recursive", about: "not what is below the directories in the paths" },
+    { name: "scope", value: "SCOPE", about: "tree (default), mount or filesystem" },
+    { name: "backend", value: "NAME", about: "auto (default), fanotify, inotify or poll" },
+    { name: "actor", about: "tell who did it (CAP_SYS_ADMIN)" },
+    { name: "metadata", about: "tell which metadata changed" },
+    { name: "recover", value: "HOW", about: "after a loss: diff or signal" },
+    { name: "once", about: "end after the first event" },
+    { name: "count", value: "N", about: "end after N events" },
+    { name: "timeout", value: "SECONDS", about: "end after that time" },
+    { name: "json", about: "one JSON object a line" },
+    { name: "raw", about: "with --json: the decoded record too" },
+    { name: "format", value: "FORMAT", about: "one's own line: '%t %k %p %f %e'" },
+    {
+      name: "time-format",
+      value: "FORMAT",
+      about: `how times are written (default ${DEFAULT_TIME})`,
+    },
+    { name: "null", short: "0", about: "end lines with NUL, and print names as they are" },
+    { name: "quiet", short: "q", about: "do not say what is watched and what is not" },
+  ],
+  notes: `${FORMAT_HELP}
+
+In names, control characters and backslashes are escaped (\\n, \\x1b, \\u202e, \\\\), and so is each byte
+that is no UTF-8 (\\xff). A file that standard output or standard error goes to is not watched.
+
+Exit status: 0 when an event was seen, 1 on an error, 2 when the timeout came first,
+130 or 143 when SIGINT or SIGTERM came first.`,
+  least: 1,
+  most: Infinity,
+};
+
+/** Runs `sentinode watch`; the exit status. */
+export async function runWatch(args: Arguments, terminal: Terminal): Promise<number> {
+  if (args.has("once") && args.has("count")) {
+    throw new UsageError("Cannot watch with --once and --count: give one of them");
+  }
+  await terminal.out.allowColors();
+  const style: Style = {
+    time: timeFormatter("watch", args.last("time-format") ?? DEFAULT_TIME),
+    isRaw: args.has("null"),
+    json: ({ event }) => safeJson(eventJson(event, args.has("raw"))),
+  };
+  const line = lineOf(args, style, terminal.out.colors);
+  function* render(batch: readonly WatchEvent[]): Generator<readonly Piece[]> {
+    for (const event of batch) yield line({ event, kinds: [event.kind] });
+  }
+  using stop = new Stop();
+  const options = watchOptions(args, stop.signal, await outputFiles());
+  await using watcher = watch(args.operands, options);
+  try {
+    await watcher.ready;
+  } catch (error) {
+    if (stop.signalExit !== undefined) return stop.signalExit;
+    throw error;
+  }
+  if (!args.has("quiet")) await tellCoverage("Watching", watcher, terminal);
+  return await follow(watcher, render, args, stop, terminal);
+}
+
+function lineOf(args: Arguments, style: Style, colors: boolean): (told: Told) => readonly Piece[] {
+  const format = args.last("format");
+  if (args.has("json") && format !== undefined) {
+    throw new UsageError("Cannot watch with --json and --format: give one of them");
+  }
+  if (args.has("raw") && !args.has("json")) {
+    throw new UsageError("Cannot watch with --raw: it is for --json");
+  }
+  if (format !== undefined) return lineFormatter("watch", format, style);
+  if (args.has("json")) return (told) => [style.json(told)];
+  return ({ event }) => textLine(event, style, colors);
+}
+
+function watchOptions(
+  args: Arguments,
+  signal: AbortSignal,
+  outputFiles: readonly string[],
+): WatchOptions {
+  const ignored = args.all("ignore");
+  const events = args.all("events").flatMap((list) => list.split(","));
+  const recover = args.last("recover");
+  const scope = args.last("scope");
+  const backend = args.last("backend");
+  // Strings as the user wrote them: the library says which there are.
+  return {
+    signal,
+    recursive: !args.has("no-recursive"),
+    actor: args.has("actor"),
+    metadata: args.has("metadata"),
+    ...(events.length > 0 ? { events } : {}),
+    ignore: outputFiles.length === 0 ? ignored : [...ignored, (path) => outputFiles.includes(path)],
+    ...(scope === undefined ? {} : { scope: scope as NonNullable<WatchOptions["scope"]> }),
+    ...(backend === undefined ? {} : { backend: backend as NonNullable<WatchOptions["backend"]> }),
+    ...(recover === undefined ? {} : { recover: recover as NonNullable<WatchOptions["recover"]> }),
+  };
+}
+
+/** The files that our own output goes to: each line written would be another event. */
+async function outputFiles(): Promise<string[]> {
+  const libc = await openLibc();
+  return [1, 2].flatMap((fd) => {
+    const link = readLink(libc, `/proc/self/fd/${fd}`);
+    const path = link === undefined ? "" : decodeText(link);
+    return fileStatus(libc, cString(path))?.type === "file" ? [path] : [];
+  });
+}
+
+/** The width of most kinds, so that paths stand below each other. */
+const KIND_WIDTH = 20;
+
+/** SGR codes by the first part of a kind (ECMA-48): green, yellow, blue, red; bright red for loss. */
+const COLORS: Readonly<Record<string, string>> = {
+  create: "32",
+  modify: "33",
+  rename: "34",
+  remove: "31",
+  lost: "91",
+};
+
+/** The line for people. */
+function textLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
+  const { kind, from, actor } = event;
+  const color = colors ? COLORS[kind.split(".")[0]!] : undefined;
+  const shown = escapeText(kind).padEnd(KIND_WIDTH);
+  const pieces: Piece[] = [
+    `${style.time(event.time)} ${color ? `\x1b[${color}m${shown}\x1b[m` : shown} `,
+  ];
+  if (from !== undefined) pieces.push(name(from, undefined, style), " -> ");
+  pieces.push(name(event.path, event.pathBytes, style));
+  const { reason } = event.attributes;
+  if (kind === "lost" && reason !== undefined) pieces.push(`: ${escapeText(reason)}`);
+  if (actor !== undefined) {
+    pieces.push("  ", name(actor.comm ?? "?", undefined, style), `(${actor.pid})`);
+    if (actor.gone) pieces.push(" gone");
+  }
+  return pieces;
+}

@@ -1,0 +1,170 @@
+/** Wrong arguments are told at once, in the caller's own stack. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { UnsupportedError, watch, type WatchOptions } from "../mod.ts";
+import { settle } from "../watch/options.ts";
+
+/** Calls `watch` with what its types forbid. */
+function wrong(paths: unknown, options?: unknown): () => void {
+  return () => watch(paths as string, options as WatchOptions);
+}
+
+function refusal(type: new (...args: never[]) => Error, names: RegExp): (error: unknown) => true {
+  return (error) => {
+    assert(error instanceof type, `${error}`);
+    assert.match(error.message, /^Cannot \S+ .+: .*[^.]$/s);
+    assert.match(error.message, names);
+    return true;
+  };
+}
+
+const WRONG_OPTIONS: readonly (readonly [options: unknown, names: RegExp])[] = [
+  [null, /null/],
+  [5, /5/],
+  ["recursive", /options/],
+  [{ recusive: true }, /recusive/],
+  [{ scope: "subtree" }, /scope "subtree"/],
+  [{ scope: null }, /scope null/],
+  [{ backend: "kqueue" }, /backend "kqueue"/],
+  [{ backend: {} }, /backend/],
+  [{ backend: { name: "x" } }, /backend/],
+  [{ backend: { open() {} } }, /backend/],
+  [{ backend: { name: 5, open() {} } }, /backend/],
+  [{ backend: null }, /backend/],
+  [{ queue: "infinite" }, /queue "infinite"/],
+  [{ recover: "maybe" }, /recover "maybe"/],
+  [{ recursive: 1 }, /recursive 1/],
+  [{ actor: "yes" }, /actor "yes"/],
+  [{ metadata: 0 }, /metadata 0/],
+  [{ atomicSave: null }, /atomicSave null/],
+  [{ writeFinish: {} }, /writeFinish/],
+  [{ events: "create" }, /"create"/],
+  [{ events: [] }, /\[\]/],
+  [{ events: ["create", "creat"] }, /"creat"/],
+  [{ events: ["modify.contents"] }, /"modify.contents"/],
+  [{ events: ["user."] }, /"user."/],
+  [{ events: [5] }, /5/],
+  [{ events: new Set(["create"]) }, /events/],
+  [{ ignore: "" }, /ignore/],
+  [{ ignore: [""] }, /ignore/],
+  [{ ignore: [5] }, /5/],
+  [{ ignore: [null] }, /null/],
+  [{ ignore: /x/g }, /\/x\/g.*flags/],
+  [{ ignore: ["a", /x/y] }, /\/x\/y.*flags/],
+  [{ ignore: /x/gi }, /\/x\/gi/],
+  [{ ignore: "[a" }, /\[a/],
+  [{ ignore: "{a,b" }, /\{a,b/],
+  [{ ignore: "[z-a]" }, /\[z-a\]/],
+  [{ ignoreProcesses: [-1] }, /-1/],
+  [{ ignoreProcesses: [0] }, /0/],
+  [{ ignoreProcesses: [1.5] }, /1.5/],
+  [{ ignoreProcesses: [NaN] }, /NaN/],
+  [{ ignoreProcesses: ["1"] }, /"1"/],
+  [{ ignoreProcesses: new Set(["other"]) }, /"other"/],
+  [{ ignoreProcesses: "self" }, /self/],
+  [{ ignoreProcesses: 5 }, /5/],
+  [{ ignoreFilesystems: "tmpfs" }, /"tmpfs"/],
+  [{ ignoreFilesystems: [5] }, /5/],
+  [{ signal: {} }, /signal/],
+  [{ signal: new AbortController() }, /signal/],
+];
+
+for (const [options, names] of WRONG_OPTIONS) {
+  const shown = options instanceof Object
+    ? Object.entries(options).map(([name, value]) => `${name}: ${String(value)}`).join()
+    : String(options);
+  test(`TypeError at once for options ${shown}, ${names}`, () => {
+    assert.throws(wrong("/tmp", options), refusal(TypeError, names));
+  });
+}
+
+const NOT_YET: readonly WatchOptions[] = [
+  { metadata: true },
+  { recover: "diff" },
+  { atomicSave: true },
+  { writeFinish: true },
+  { backend: "poll" },
+];
+
+for (const options of NOT_YET) {
+  const [name = ""] = Object.keys(options);
+  test(`UnsupportedError at once for ${name}, which is not there yet`, () => {
+    assert.throws(wrong("/tmp", options), (error) => {
+      refusal(UnsupportedError, new RegExp(name))(error);
+      assert.match((error as UnsupportedError).hint, new RegExp(name));
+      return true;
+    });
+  });
+}
+
+const WRONG_PATHS: readonly (readonly [paths: unknown, names: RegExp])[] = [
+  [[], /no path/],
+  [new Set(), /no path/],
+  ["", /""/],
+  [["/tmp", ""], /""/],
+  ["/tmp/\0", /NUL/],
+  [["/tmp", "/a\0b"], /NUL/],
+  [new URL("file:///tmp/%00"), /NUL|tmp/],
+  [new URL("https://example.com/"), /https:\/\/example.com\//],
+  [new URL("file://host/tmp"), /host/],
+  [["/tmp", 5], /5/],
+  [[null], /null/],
+  [[["/tmp"]], /tmp/],
+  [undefined, /undefined/],
+  [null, /null/],
+  [5, /5/],
+  [{}, /./],
+];
+
+for (const [paths, names] of WRONG_PATHS) {
+  const shown = paths instanceof Set ? "an empty Set" : JSON.stringify(paths);
+  test(`TypeError at once for path ${shown}`, () => {
+    assert.throws(wrong(paths), refusal(TypeError, names));
+  });
+}
+
+test("the defaults", () => {
+  const { filter, ignoreFilesystems, ...rest } = settle({});
+  assert.deepEqual(rest, {
+    recursive: true,
+    scope: "tree",
+    backend: "auto",
+    actor: false,
+    queue: "kernel",
+    signal: undefined,
+  });
+  assert.deepEqual(filter.patterns, ["create", "modify", "rename", "remove"]);
+  assert.equal(ignoreFilesystems.size, 0);
+  assert.equal(filter.asksPaths, false);
+  assert.equal(filter.asksProcesses, false);
+});
+
+test("undefined is the default, false of what is not there yet is fine", () => {
+  const names = ["recursive", "scope", "backend", "events", "ignore", "ignoreProcesses", "signal"];
+  names.push("ignoreFilesystems", "actor", "metadata", "recover", "queue", "atomicSave", "writeFinish");
+  const options = Object.fromEntries(names.map((name) => [name, undefined])) as WatchOptions;
+  assert.equal(settle(options).recursive, true);
+  settle({ metadata: false, recover: "signal", atomicSave: false, writeFinish: false });
+});
+
+test("one of each kind of ignore need not stand in a list", () => {
+  assert(settle({ ignore: "*.o" }).filter.ignores("/a/b.o", false, "/a"));
+  assert(settle({ ignore: /b/ }).filter.ignores("/a/b", false, "/a"));
+  assert(settle({ ignore: (path) => path === "/a/b" }).filter.ignores("/a/b", false, "/a"));
+});
+
+test("a list that is changed afterwards changes nothing, a Set of processes does", () => {
+  const events = ["create"];
+  const processes = new Set<number | "self">([1]);
+  const { filter } = settle({ events, ignoreProcesses: processes });
+  events[0] = "remove";
+  assert(filter.wants("create") && !filter.wants("remove"));
+  assert.deepEqual(filter.patterns, ["create"]);
+  processes.add(2);
+  assert(filter.ignoresProcess(2));
+  const pids = [1];
+  const fixed = settle({ ignoreProcesses: pids }).filter;
+  pids.push(2);
+  assert(!fixed.ignoresProcess(2));
+});

@@ -1,0 +1,106 @@
+/**
+ * The runtime under test, in a process of its own: another user, other permissions, an exit code.
+ *
+ * @module
+ */
+
+import { spawn } from "node:child_process";
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** Whether this is Deno; else it is Bun. */
+export const isDeno: boolean = "Deno" in globalThis;
+
+export const isRoot: boolean = process.getuid?.() === 0;
+
+/** The user and group "nobody". */
+export const NOBODY = 65534;
+
+/** The file of a module of the tree, as an import specifier of both runtimes. */
+export function moduleFile(path: string): string {
+  return fileURLToPath(new URL(`../${path}`, import.meta.url).href);
+}
+
+/** A directory of its own that is removed at the end of the block. */
+export class TemporaryDirectory implements Disposable {
+  readonly path: string = mkdtempSync(join(tmpdir(), "sentinode-test-"));
+
+  constructor(owner?: number) {
+    if (owner !== undefined) chownSync(this.path, owner, owner);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true });
+  }
+}
+
+/** How a script is run. */
+export interface RunInit {
+  /** Run by user and group nobody. Needs root. */
+  readonly asNobody?: boolean;
+  /** Flags of `deno run` (default: all permissions) or `bun run`. */
+  readonly flags?: readonly string[];
+  /** A command that runs the runtime: `["unshare", "--user"]`. */
+  readonly under?: readonly string[];
+  readonly args?: readonly string[];
+  /** In ms; then the process is killed, and its status is null. */
+  readonly deadline?: number;
+}
+
+/** How a process ended. */
+export interface Finished {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a TypeScript source in a new process of the runtime under test. */
+export async function runScript(source: string, init: RunInit = {}): Promise<Finished> {
+  const { asNobody = false, flags = isDeno ? ["-A"] : [], under = [], args = [], deadline = 30_000 } =
+    init;
+  using directory = new TemporaryDirectory(asNobody ? NOBODY : undefined);
+  const script = join(directory.path, "script.ts");
+  writeFileSync(script, source);
+  const user = asNobody ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
+  const runtime = [process.execPath, "run", ...(isDeno ? ["--quiet", "--no-prompt"] : []), ...flags];
+  return await finish([...user, ...under, ...runtime, script, ...args], directory.path, deadline);
+}
+
+/** Runs a command whose home is `home` to its end. */
+export function finish(command: readonly string[], home: string, deadline: number): Promise<Finished> {
+  const [file, ...args] = command;
+  const env = {
+    ...process.env,
+    HOME: home,
+    TMPDIR: home,
+    DENO_DIR: join(home, "deno"),
+    BUN_INSTALL_CACHE_DIR: join(home, "bun"),
+    NO_COLOR: "1",
+  };
+  const child = spawn(file!, args, { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
+  child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
+  const timer = setTimeout(() => child.kill("SIGKILL"), deadline);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status: number | null) => {
+      clearTimeout(timer);
+      resolve({ status, stdout, stderr });
+    });
+  });
+}
+
+/** What `promise` gives, or an error once `ms` have passed. */
+export async function within<T>(promise: Promise<T>, what: string, ms = 10_000): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
