@@ -39,7 +39,6 @@ export {
   type Actor,
   type Attributes,
   type EventInit,
-  FileEvent,
   isKindPattern,
   type Kind,
   KINDS,

@@ -13,9 +13,11 @@ export interface BackendRequest {
   readonly path: string;
   /** Whether the whole subtree is meant. */
   readonly recursive: boolean;
+  /** How far the watch reaches: see `WatchOptions.scope`. */
   readonly scope: "tree" | "mount" | "filesystem";
   /** Whether to say who did it. */
   readonly actor: boolean;
+  /** Who holds the backlog of a slow reader: see `WatchOptions.queue`. */
   readonly queue: "kernel" | "unlimited";
   /** Whether an event of this kind is of any use; what is not wanted is dropped if it is delivered all the same. */
   wants(kind: string): boolean;
@@ -53,6 +55,7 @@ export interface Coverage {
 
 /** One armed request. */
 export interface BackendSession {
+  /** How the request is covered, and what of it is not. */
   coverage(): Pick<Coverage, "by" | "watches" | "gaps">;
   /** The consumer has room again. */
   resume?(): void;

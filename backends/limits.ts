@@ -52,7 +52,9 @@ export function limitUsers(libc: Libc): LimitUser[] {
       if (kind !== "anon_inode:inotify" && kind !== "anon_inode:[fanotify]") continue;
       // One line a watch or mark: `inotify wd:1 ino:…`, `fanotify ino:…`, `fanotify sdev:…`; one more for the group.
       const info = readText(libc, `/proc/${pid}/fdinfo/${fd}`) ?? "";
-      const lines = info.split("\n").filter((line) => /^(inotify wd|fanotify (ino|sdev|mnt_id))/.test(line));
+      const lines = info.split("\n").filter((line) =>
+        /^(inotify wd|fanotify (ino|sdev|mnt_id))/.test(line)
+      );
       if (kind === "anon_inode:inotify") {
         held.instances++;
         held.watches += lines.length;

@@ -13,6 +13,7 @@ export interface Actor {
   readonly pid: number;
   /** The thread. */
   readonly tid?: number;
+  /** The parent process. */
   readonly ppid?: number;
   /** Effective user id. */
   readonly uid?: number;
@@ -26,10 +27,13 @@ export interface Actor {
   readonly comm?: string;
   /** The executable. */
   readonly exe?: string;
+  /** The arguments that the program was started with. */
   readonly cmdline?: readonly string[];
   /** Path in the cgroup hierarchy (of version 2 where both are mounted). */
   readonly cgroup?: string;
+  /** The container that the process runs in. */
   readonly container?: string;
+  /** The system call that it made. */
   readonly syscall?: string;
   /** Whether it was this process. */
   readonly self: boolean;
@@ -50,11 +54,13 @@ export interface Attributes {
   readonly count?: number;
   /** `lost`: why. */
   readonly reason?: string;
+  /** What others put in. */
   readonly [name: string]: unknown;
 }
 
 /** What happened to a file. */
 export interface WatchEvent {
+  /** What happened. */
   readonly kind: Kind;
   /** Absolute; U+FFFD where the name is not valid UTF-8. */
   readonly path: string;
@@ -62,6 +68,7 @@ export interface WatchEvent {
   readonly pathBytes?: Uint8Array;
   /** `rename`: the old path. */
   readonly from?: string;
+  /** Whether it happened to a directory; absent where the event is not about a file. */
   readonly isDirectory?: boolean | undefined;
   /** When it was read, in ms since the epoch. */
   readonly time: number;
@@ -69,7 +76,9 @@ export interface WatchEvent {
   readonly backend: string;
   /** Found by looking, not announced by the kernel. */
   readonly synthetic?: true;
+  /** Who did it, where that was asked for and is known. */
   readonly actor?: Actor;
+  /** What is known beyond. */
   readonly attributes: Attributes;
   /** The decoded record, every bit that the kernel sent. */
   readonly raw: unknown;
@@ -128,7 +137,14 @@ export class FileEvent implements WatchEvent {
   static from(init: EventInit, time: number, backend: string): FileEvent {
     const { kind, path, isDirectory, raw, ...rest } = init;
     const source = raw === undefined ? undefined : { record: () => raw };
-    const event = new FileEvent(kind, path, isDirectory, init.time ?? time, init.backend ?? backend, source);
+    const event = new FileEvent(
+      kind,
+      path,
+      isDirectory,
+      init.time ?? time,
+      init.backend ?? backend,
+      source,
+    );
     return Object.assign(event, rest);
   }
 

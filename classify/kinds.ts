@@ -92,7 +92,9 @@ export function matches(event: { readonly kind: string } | string, pattern: stri
  * for `remove` may well be the `remove.file` that was asked for.
  */
 export function isWanted(kind: string, patterns: readonly string[]): boolean {
-  return patterns.some((pattern) => matches(kind, pattern) || (isBare(kind) && matches(pattern, kind)));
+  return patterns.some((pattern) =>
+    matches(kind, pattern) || (isBare(kind) && matches(pattern, kind))
+  );
 }
 
 /** Whether `kind` stands for exact kinds that may not be known; `rename` is exact, though others begin with it. */

@@ -13,7 +13,7 @@
  */
 
 export { isKindPattern, type Kind, KINDS, matches } from "./kinds.ts";
-export { type Actor, type Attributes, type EventInit, FileEvent, type WatchEvent } from "./event.ts";
+export { type Actor, type Attributes, type EventInit, type WatchEvent } from "./event.ts";
 export { fanotifyKinds, fanotifyMask } from "./fanotify.ts";
 export { inotifyKind, inotifyMask } from "./inotify.ts";
-export { GRACE, type Paired, RenamePairing } from "./rename.ts";
+export { GRACE, type Half, type Paired, RenamePairing } from "./rename.ts";

@@ -7,8 +7,10 @@
 import { IN_MOVED_FROM, IN_MOVED_TO } from "../ffi/abi/inotify.ts";
 
 /** The part of a record that pairing needs. */
-interface Half {
+export interface Half {
+  /** The event bits. */
   readonly mask: number;
+  /** What both halves of one rename share. */
   readonly cookie: number;
 }
 

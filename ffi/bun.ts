@@ -7,7 +7,7 @@
 import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
-import { IOCB_CMD_POLL, IOCB_FLAG_RESFD, io_event, iocb } from "./abi/aio.ts";
+import { io_event, iocb, IOCB_CMD_POLL, IOCB_FLAG_RESFD } from "./abi/aio.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from "./abi/poll.ts";
 import { SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit } from "./abi/syscall.ts";
 

@@ -6,7 +6,7 @@
 
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { SYMBOLS } from "./symbols.ts";
-import { POLLIN, pollfd } from "./abi/poll.ts";
+import { pollfd, POLLIN } from "./abi/poll.ts";
 
 type Five = [bigint, bigint, bigint, bigint, bigint];
 

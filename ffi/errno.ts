@@ -43,6 +43,7 @@ export interface SystemErrorInit {
  * ```
  */
 export class SystemError extends Error {
+  /** `"SystemError"`, or the name of the class. */
   override name = "SystemError";
   /** The C name of the errno: `"ENOSPC"`. */
   readonly code: string;
@@ -55,6 +56,7 @@ export class SystemError extends Error {
   /** What a person can do: the limit and its value, the capability, the kernel version. */
   readonly hint: string;
 
+  /** An error with what is known of it. */
   constructor(message: string, init: SystemErrorInit = {}) {
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
     this.errno = init.errno ?? 0;
@@ -67,16 +69,19 @@ export class SystemError extends Error {
 
 /** A limit of the kernel is used up: watches, instances, groups, marks, file descriptors. `hint` names it. */
 export class WatchLimitError extends SystemError {
+  /** `"WatchLimitError"`. */
   override name = "WatchLimitError";
 }
 
 /** A capability is missing; `hint` names it. */
 export class CapabilityError extends SystemError {
+  /** `"CapabilityError"`. */
   override name = "CapabilityError";
 }
 
 /** This kernel, filesystem, machine, runtime or version of sentinode cannot do it. */
 export class UnsupportedError extends SystemError {
+  /** `"UnsupportedError"`. */
   override name = "UnsupportedError";
 }
 

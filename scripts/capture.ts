@@ -98,18 +98,25 @@ try {
   const watched = join(parent, "watched");
   const path = cString(watched);
 
-  for (const [kind, flags] of [["", 0], ["_pidfd", FAN_REPORT_PIDFD | FAN_REPORT_FD_ERROR]] as const) {
+  for (
+    const [kind, flags] of [["", 0], ["_pidfd", FAN_REPORT_PIDFD | FAN_REPORT_FD_ERROR]] as const
+  ) {
     mkdirSync(watched);
     const all = FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME_TARGET | flags;
     const fd = libc.fanotify_init(all, O_RDONLY | O_CLOEXEC);
-    const mask = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE | FAN_ONDIR |
+    const mask = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_MODIFY | FAN_ATTRIB | FAN_CLOSE_WRITE |
+      FAN_ONDIR |
       FAN_EVENT_ON_CHILD;
     libc.fanotify_mark(fd, FAN_MARK_ADD, BigInt(mask), AT_FDCWD, path);
     change(watched);
     const bytes = drain(fd);
     save(`fanotify${kind}`, bytes, (at) => bytes.readUInt32LE(at));
     for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at)) {
-      for (let info = at + 24; info < at + bytes.readUInt32LE(at); info += bytes.readUInt16LE(info + 2)) {
+      for (
+        let info = at + 24;
+        info < at + bytes.readUInt32LE(at);
+        info += bytes.readUInt16LE(info + 2)
+      ) {
         if (bytes[info] === FAN_EVENT_INFO_TYPE_PIDFD) libc.close(bytes.readInt32LE(info + 4));
       }
     }

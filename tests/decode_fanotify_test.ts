@@ -118,7 +118,11 @@ for (const fixture of ["fanotify", "fanotify_pidfd"]) {
     const objects = records.map(({ object }) => key(object));
     assert.equal(objects[0], objects[1], "the file that was renamed is the one that was created");
     assert.equal(objects[0], objects[8], "and the one that was removed");
-    assert.deepEqual(new Set(objects.slice(3, 6)).size, 1, "one directory was made, renamed, removed");
+    assert.deepEqual(
+      new Set(objects.slice(3, 6)).size,
+      1,
+      "one directory was made, renamed, removed",
+    );
     assert.equal(new Set(objects).size, 4);
     const pids = records.map(({ pid }) => pid);
     assert.equal(new Set([...pids.slice(0, 6), pids[8]]).size, 1, "the script's own process");
@@ -314,7 +318,10 @@ for (const [what, [bytes, at]] of Object.entries(MALFORMED)) {
     const good = event(FAN_CREATE);
     const refusal = (offset: number) => (error: unknown) => {
       assert(error instanceof DecodeError);
-      assert.match(error.message, /^Cannot decode an fanotify (event|info record) at byte \d+: [^.]+$/);
+      assert.match(
+        error.message,
+        /^Cannot decode an fanotify (event|info record) at byte \d+: [^.]+$/,
+      );
       assert.equal(error.offset, offset);
       return true;
     };

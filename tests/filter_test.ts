@@ -15,10 +15,14 @@ function dropping(processes: ReadonlySet<number | "self">): Filter {
 
 test("kinds: what was asked for, and loss always", () => {
   const filter = new Filter(["create", "modify.metadata.xattr", "user.a"], [], new Set());
-  for (const kind of ["create", "create.file", "modify.metadata", "modify.metadata.xattr", "user.a.b"]) {
+  for (
+    const kind of ["create", "create.file", "modify.metadata", "modify.metadata.xattr", "user.a.b"]
+  ) {
     assert(filter.wants(kind), kind);
   }
-  for (const kind of ["remove", "modify.data", "modify.metadata.times", "user.b", "other", "rename"]) {
+  for (
+    const kind of ["remove", "modify.data", "modify.metadata.times", "user.b", "other", "rename"]
+  ) {
     assert(!filter.wants(kind), kind);
   }
   for (let again = 0; again < 2; again++) assert(filter.wants("lost") && filter.wants("recovered"));

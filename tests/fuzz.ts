@@ -10,7 +10,12 @@ import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { DecodeError } from "../backends/decode_error.ts";
-import { decodeFanotify, decodeMoves, FanotifyBatch, pidfdOf } from "../backends/fanotify/decode.ts";
+import {
+  decodeFanotify,
+  decodeMoves,
+  FanotifyBatch,
+  pidfdOf,
+} from "../backends/fanotify/decode.ts";
 import { copyKey } from "../backends/fanotify/handle.ts";
 import { decodeInotify } from "../backends/inotify/decode.ts";
 import { moduleFile } from "./runtime.ts";
@@ -37,7 +42,23 @@ function source(seed: number): (below: number) => number {
 type Random = ReturnType<typeof source>;
 
 /** Values that lengths and offsets go wrong at. */
-const EDGES = [0, 1, 3, 4, 12, 16, 20, 24, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff];
+const EDGES = [
+  0,
+  1,
+  3,
+  4,
+  12,
+  16,
+  20,
+  24,
+  0x7f,
+  0xff,
+  0x7fff,
+  0xffff,
+  0x7fffffff,
+  0x80000000,
+  0xffffffff,
+];
 
 /** Ways to spoil what the kernel sent. */
 const SPOILS: readonly ((random: Random, golden: Uint8Array) => Uint8Array)[] = [
@@ -88,7 +109,10 @@ function exhaustFanotify(bytes: Uint8Array<ArrayBuffer>, length: number): string
       assert(word * 4 + key.byteLength <= length, "a key ends within the data");
     }
     for (const place of [{ start: record.nameStart, end: record.nameEnd }, target]) {
-      assert(place === undefined || (place.start <= place.end && place.end <= length), "a name, too");
+      assert(
+        place === undefined || (place.start <= place.end && place.end <= length),
+        "a name, too",
+      );
     }
     return JSON.stringify([record, name, [...record.nameBytes(name) ?? []], pidfdOf(record)]);
   });

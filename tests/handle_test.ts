@@ -6,7 +6,11 @@ import test from "node:test";
 import { copyKey, type HandleKey, HandleTable, hash, isKey } from "../backends/fanotify/handle.ts";
 
 /** The words of fsid and `struct file_handle`; `spare` fills what is left of the last word, and two more. */
-function key(bytes: readonly number[], spare = 0, fsid: readonly [number, number] = [1, 2]): Int32Array {
+function key(
+  bytes: readonly number[],
+  spare = 0,
+  fsid: readonly [number, number] = [1, 2],
+): Int32Array {
   const length = (bytes.length + 3) & ~3;
   const handle = Buffer.alloc(length + 8, spare);
   handle.set(bytes);

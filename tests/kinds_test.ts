@@ -21,7 +21,9 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   modify: [
     "data",
     "metadata",
-    ...["permissions", "ownership", "times", "xattr", "flags", "links"].map((one) => `metadata.${one}`),
+    ...["permissions", "ownership", "times", "xattr", "flags", "links"].map((one) =>
+      `metadata.${one}`
+    ),
   ],
   rename: ["", "out", "in"],
   remove: ["", "file", "directory", "symlink", "other"],
@@ -45,7 +47,9 @@ test("KINDS is the contract's table, no more and no less", () => {
 test("matches: the kind itself and everything under it", () => {
   for (const kind of KINDS) {
     const parts = kind.split(".");
-    for (let i = 1; i <= parts.length; i++) assert(matches(kind, parts.slice(0, i).join(".")), kind);
+    for (let i = 1; i <= parts.length; i++) {
+      assert(matches(kind, parts.slice(0, i).join(".")), kind);
+    }
     assert(matches({ kind }, kind));
     assert(!matches(kind, `${kind}.more`));
     assert(!matches(kind, kind.slice(0, -1)), "not half a word");
@@ -58,10 +62,38 @@ test("matches: the kind itself and everything under it", () => {
 
 test("isKindPattern: kinds, what stands above them, and the program's own", () => {
   for (const kind of KINDS) assert(isKindPattern(kind), kind);
-  for (const good of ["modify", "access", "access.close", "mount", "error", "key", "user", "user.x", "user.x.y"]) {
+  for (
+    const good of [
+      "modify",
+      "access",
+      "access.close",
+      "mount",
+      "error",
+      "key",
+      "user",
+      "user.x",
+      "user.x.y",
+    ]
+  ) {
     assert(isKindPattern(good), good);
   }
-  const bad = ["", ".", "creat", "create.", ".create", "create.files", "Create", "modify.data.x", "*", "user.", "user..x", "user. x", " create", "constructor", "__proto__"];
+  const bad = [
+    "",
+    ".",
+    "creat",
+    "create.",
+    ".create",
+    "create.files",
+    "Create",
+    "modify.data.x",
+    "*",
+    "user.",
+    "user..x",
+    "user. x",
+    " create",
+    "constructor",
+    "__proto__",
+  ];
   for (const pattern of bad) assert(!isKindPattern(pattern), JSON.stringify(pattern));
 });
 
@@ -100,7 +132,9 @@ test("fanotify: each bit alone", () => {
     [FAN.FAN_FS_ERROR, ["other"]],
     [0, []],
   ];
-  for (const [bits, kinds] of table) assert.deepEqual(fanotifyKinds(bits), kinds, bits.toString(16));
+  for (const [bits, kinds] of table) {
+    assert.deepEqual(fanotifyKinds(bits), kinds, bits.toString(16));
+  }
 });
 
 test("fanotify: a merged mask in an order that leads to the state on disk", () => {
@@ -111,14 +145,16 @@ test("fanotify: a merged mask in an order that leads to the state on disk", () =
   const place = (kind: string) => kinds.findIndex((one) => one === kind);
   assert.equal(place("create"), 0, "a name appears first");
   assert(place("remove") > place("access.close.nowrite"), "and goes last");
-  for (const [before, after] of [
-    ["access.open", "access.read"],
-    ["access.open", "modify.data"],
-    ["access.exec", "access.read"],
-    ["modify.data", "access.close.write"],
-    ["access.read", "access.close.nowrite"],
-    ["modify.metadata", "remove"],
-  ] as const) assert(place(before) < place(after), `${before} before ${after}`);
+  for (
+    const [before, after] of [
+      ["access.open", "access.read"],
+      ["access.open", "modify.data"],
+      ["access.exec", "access.read"],
+      ["modify.data", "access.close.write"],
+      ["access.read", "access.close.nowrite"],
+      ["modify.metadata", "remove"],
+    ] as const
+  ) assert(place(before) < place(after), `${before} before ${after}`);
   assert.deepEqual(fanotifyKinds(FAN.FAN_CREATE | FAN.FAN_DELETE | FAN.FAN_ONDIR), [
     "create.directory",
     "remove.directory",

@@ -52,7 +52,8 @@ test("a line, with optional fields and without", () => {
 });
 
 test("space, tab, newline, backslash and number sign are octal", () => {
-  const text = String.raw`50 22 0:50 /a\040b /mnt/a\040b\011c\012d\134e\043f rw - fuse.x my\040disk rw`;
+  const text = String
+    .raw`50 22 0:50 /a\040b /mnt/a\040b\011c\012d\134e\043f rw - fuse.x my\040disk rw`;
   const [mount] = parseMountInfo(text);
   assert.equal(mount!.root, "/a b");
   assert.equal(mount!.point, "/mnt/a b\tc\nd\\e#f");
@@ -63,14 +64,16 @@ test("space, tab, newline, backslash and number sign are octal", () => {
 });
 
 test("a point with what looks like the separator, and names that are not ASCII", () => {
-  const [mount] = parseMountInfo(String.raw`50 22 0:50 / /mnt/a\040-\040b/ü😀 rw - tmpfs none rw`);
+  const [mount] = parseMountInfo("50 22 0:50 / /mnt/a\\040-\\040b/ü😀 rw - tmpfs none rw");
   assert.equal(mount!.point, "/mnt/a - b/ü😀");
   assert.equal(mount!.type, "tmpfs");
 });
 
 test("an empty source, and lines that are none", () => {
   assert.equal(parseMountInfo("50 22 0:50 / /mnt rw - tmpfs  rw")[0]!.source, "");
-  for (const text of ["", "\n\n", "nonsense", "1 2 3", "50 22 0:50 / /mnt rw", " - tmpfs none rw"]) {
+  for (
+    const text of ["", "\n\n", "nonsense", "1 2 3", "50 22 0:50 / /mnt rw", " - tmpfs none rw"]
+  ) {
     assert.deepEqual(parseMountInfo(text), [], JSON.stringify(text));
   }
 });
@@ -106,7 +109,9 @@ test("the mount that holds a path: the innermost, and of several the last", () =
 });
 
 test("isWithin", () => {
-  for (const [path, directory] of [["/", "/"], ["/a", "/"], ["/a", "/a"], ["/a/b", "/a"]] as const) {
+  for (
+    const [path, directory] of [["/", "/"], ["/a", "/"], ["/a", "/a"], ["/a/b", "/a"]] as const
+  ) {
     assert(isWithin(path, directory));
   }
   for (const [path, directory] of [["/ab", "/a"], ["/a", "/a/b"], ["/", "/a"]] as const) {

@@ -142,7 +142,15 @@ test("the defaults", () => {
 
 test("undefined is the default, false of what is not there yet is fine", () => {
   const names = ["recursive", "scope", "backend", "events", "ignore", "ignoreProcesses", "signal"];
-  names.push("ignoreFilesystems", "actor", "metadata", "recover", "queue", "atomicSave", "writeFinish");
+  names.push(
+    "ignoreFilesystems",
+    "actor",
+    "metadata",
+    "recover",
+    "queue",
+    "atomicSave",
+    "writeFinish",
+  );
   const options = Object.fromEntries(names.map((name) => [name, undefined])) as WatchOptions;
   assert.equal(settle(options).recursive, true);
   settle({ metadata: false, recover: "signal", atomicSave: false, writeFinish: false });

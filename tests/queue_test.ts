@@ -2,14 +2,16 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { FileEvent, type WatchEvent } from "../classify/mod.ts";
+import { FileEvent, type WatchEvent } from "../classify/event.ts";
 import { CAPACITY, EventQueue } from "../watch/queue.ts";
 import { within } from "./runtime.ts";
 
 /** `count` events named `name0`, `name1` … */
 function events(name: string, count: number): FileEvent[] {
-  return Array.from({ length: count }, (_, i) =>
-    FileEvent.from({ kind: "user.x", path: `${name}${i}` }, 0, "test"));
+  return Array.from(
+    { length: count },
+    (_, i) => FileEvent.from({ kind: "user.x", path: `${name}${i}` }, 0, "test"),
+  );
 }
 
 /** All that waits now. */
@@ -78,7 +80,10 @@ test("end with an error: once, after what is queued; the first end counts", asyn
 test("an error may be undefined, and still is one", async () => {
   const queue = new EventQueue(true);
   queue.end({ error: undefined });
-  await assert.rejects(queue.take().then(() => {}, () => Promise.reject(new Error("thrown"))), /thrown/);
+  await assert.rejects(
+    queue.take().then(() => {}, () => Promise.reject(new Error("thrown"))),
+    /thrown/,
+  );
 });
 
 test("an error wakes who waits", async () => {
@@ -110,7 +115,13 @@ test("a second loss is another event, between what came before and after", () =>
   const queue = new EventQueue(true);
   const all: string[] = [];
   const note = (batch: readonly WatchEvent[]) => {
-    all.push(batch.length > 1 ? "batch" : batch[0]!.kind === "lost" ? `lost${batch[0]!.attributes.count}` : "one");
+    all.push(
+      batch.length > 1
+        ? "batch"
+        : batch[0]!.kind === "lost"
+        ? `lost${batch[0]!.attributes.count}`
+        : "one",
+    );
   };
   queue.push(events("a", CAPACITY), "/");
   queue.push(events("x", 1), "/");

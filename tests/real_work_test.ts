@@ -28,7 +28,7 @@ for (const backend of ["fanotify", "inotify"] as const) {
       : absent.length > 0
       ? `${absent.join(", ")} not installed`
       : false;
-    test(`root, ${backend}: ${workload.name}`, { skip }, async () => {
+    test(`root, ${backend}: ${workload.name}`, { skip, timeout: 300_000 }, async () => {
       check(await realWork(workload, backend), BY.root[backend]);
     });
   }
@@ -49,7 +49,7 @@ for (const backend of ["fanotify", "inotify"] as const) {
       : absent.length > 0
       ? `${absent.join(", ")} not installed`
       : false;
-    test(`nobody, ${backend}: ${workload.name}`, { skip }, async () => {
+    test(`nobody, ${backend}: ${workload.name}`, { skip, timeout: 300_000 }, async () => {
       await (work ??= workAll());
       const outcome = outcomes.get(workload.name);
       assert(outcome !== undefined);

@@ -17,7 +17,9 @@ const other = (name: string): Record => ({ mask: IN_CREATE, cookie: 0, name });
 
 /** What comes out at `now`, as text: `from1>to1`, `create`. */
 function told(pairing: RenamePairing<Record>, now: number): string {
-  return [...pairing.take(now)].map(({ record, to }) => to ? `${record.name}>${to.name}` : record.name)
+  return [...pairing.take(now)].map(({ record, to }) =>
+    to ? `${record.name}>${to.name}` : record.name
+  )
     .join(" ");
 }
 

@@ -59,18 +59,34 @@ export interface Finished {
 
 /** Runs a TypeScript source in a new process of the runtime under test. */
 export async function runScript(source: string, init: RunInit = {}): Promise<Finished> {
-  const { asNobody = false, flags = isDeno ? ["-A"] : [], under = [], args = [], deadline = 30_000 } =
-    init;
+  const {
+    asNobody = false,
+    flags = isDeno ? ["-A"] : [],
+    under = [],
+    args = [],
+    deadline = 30_000,
+  } = init;
   using directory = new TemporaryDirectory(asNobody ? NOBODY : undefined);
   const script = join(directory.path, "script.ts");
   writeFileSync(script, source);
-  const user = asNobody ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
-  const runtime = [process.execPath, "run", ...(isDeno ? ["--quiet", "--no-prompt"] : []), ...flags];
+  const user = asNobody
+    ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"]
+    : [];
+  const runtime = [
+    process.execPath,
+    "run",
+    ...(isDeno ? ["--quiet", "--no-prompt"] : []),
+    ...flags,
+  ];
   return await finish([...user, ...under, ...runtime, script, ...args], directory.path, deadline);
 }
 
 /** Runs a command whose home is `home` to its end. */
-export function finish(command: readonly string[], home: string, deadline: number): Promise<Finished> {
+export function finish(
+  command: readonly string[],
+  home: string,
+  deadline: number,
+): Promise<Finished> {
   const [file, ...args] = command;
   const env = {
     ...process.env,

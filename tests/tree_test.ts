@@ -99,7 +99,10 @@ test("subtree: parents first, all of it, nothing else", () => {
 
 test("names that look the same and are not", () => {
   assert.equal(nameKey("a", undefined), "a");
-  assert.equal(new Set([nameKey(TEXT, undefined), nameKey(TEXT, RAW), nameKey(TEXT, OTHER_RAW)]).size, 3);
+  assert.equal(
+    new Set([nameKey(TEXT, undefined), nameKey(TEXT, RAW), nameKey(TEXT, OTHER_RAW)]).size,
+    3,
+  );
   const tree = new DirectoryTree<number>();
   const top = tree.add(null, "/top", 0);
   tree.add(top, TEXT, 1);

@@ -98,7 +98,10 @@ export class FanotifyHub extends Hub<Mark> {
   readonly #actors: Actors;
   readonly #table = new HandleTable<Node<Mark>>();
   readonly #wholes: Whole[] = [];
-  readonly #homes = new Map<Feed, { readonly node: Node<Mark>; readonly whole: Whole | undefined }>();
+  readonly #homes = new Map<
+    Feed,
+    { readonly node: Node<Mark>; readonly whole: Whole | undefined }
+  >();
   readonly #pending: Pending[] = [];
   readonly #positions = new HandleTable<Position[]>();
   /** Directories whose removal was announced. */
@@ -374,7 +377,9 @@ export class FanotifyHub extends Hub<Mark> {
     const nameBytes = record.nameBytes(name);
     let kinds = fanotifyKinds(bits);
     if ((bits & FAN_CREATE) !== 0) {
-      if (this.wasAnnounced(node, name, nameBytes)) kinds = kinds.filter((kind) => kind !== "create");
+      if (this.wasAnnounced(node, name, nameBytes)) {
+        kinds = kinds.filter((kind) => kind !== "create");
+      }
       // Both in one mask: what is there now tells which came last.
       if ((bits & FAN_DELETE) !== 0 && this.looker.exists(this.entryBytes(node, name, nameBytes))) {
         kinds = ["remove", ...kinds.filter((kind) => kind !== "remove")];
@@ -389,7 +394,9 @@ export class FanotifyHub extends Hub<Mark> {
     const { bits, batch, object, name } = record;
     const kinds = fanotifyKinds(bits);
     const child = object < 0 ? undefined : this.#table.get(batch.words, object);
-    if ((bits & (FAN_DELETE_SELF | FAN_MOVE_SELF)) !== 0) this.#selfGone(child ?? node, bits, about);
+    if ((bits & (FAN_DELETE_SELF | FAN_MOVE_SELF)) !== 0) {
+      this.#selfGone(child ?? node, bits, about);
+    }
     if (name === ".") {
       const inherited = node.parent === null ? [] : this.feedsOf(node.parent);
       this.own(node, new Set([...inherited, ...node.tag.anchors]).values().toArray(), kinds, about);
@@ -401,7 +408,9 @@ export class FanotifyHub extends Hub<Mark> {
     this.entry(node, name, nameBytes, true, told, about);
     if ((bits & FAN_CREATE) !== 0 && object >= 0 && this.feedsOf(node).length > 0) {
       const known = child !== undefined && child.parent === node;
-      const added = known ? child : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
+      const added = known
+        ? child
+        : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
       if (!this.#isWhole(node) && (bits & FAN_DELETE) === 0) this.armNew(added, about);
     }
     if ((bits & FAN_DELETE) !== 0) {
@@ -414,7 +423,12 @@ export class FanotifyHub extends Hub<Mark> {
   #selfGone(node: Node<Mark>, bits: number, about: Circumstances): void {
     for (const feed of [...node.tag.anchors]) {
       if (feed.only !== undefined) continue;
-      this.rootGone(feed, node, (bits & FAN_DELETE_SELF) !== 0 ? "remove.directory" : "rename.out", about);
+      this.rootGone(
+        feed,
+        node,
+        (bits & FAN_DELETE_SELF) !== 0 ? "remove.directory" : "rename.out",
+        about,
+      );
     }
   }
 
@@ -437,7 +451,9 @@ export class FanotifyHub extends Hub<Mark> {
     this.#positions.clear();
     for (const node of this.#departed) {
       const { mark } = node.tag;
-      if (mark !== undefined && this.#table.get(mark.key, 0) === node) this.#table.delete(mark.key, 0);
+      if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
+        this.#table.delete(mark.key, 0);
+      }
     }
     this.#departed.length = 0;
     this.#last = undefined;
@@ -450,7 +466,9 @@ export class FanotifyHub extends Hub<Mark> {
     const to = target === undefined ? undefined : this.#nodeAt(words, target.directory);
     const sources = from === undefined ? [] : this.feedsOf(from);
     const targets = to === undefined ? [] : this.feedsOf(to);
-    const child = isDirectory && record.object >= 0 ? this.#table.get(words, record.object) : undefined;
+    const child = isDirectory && record.object >= 0
+      ? this.#table.get(words, record.object)
+      : undefined;
     if (sources.length === 0 && targets.length === 0 && child === undefined) return;
     const { name } = record;
     const nameBytes = record.nameBytes(name);
@@ -476,14 +494,17 @@ export class FanotifyHub extends Hub<Mark> {
       if (node.tag.mark?.isInode !== true) this.armNew(node, about);
       return;
     }
-    const newcomers = this.feedsOf(node).filter((feed) => feed.recursive && !sources.includes(feed));
+    const newcomers = this.feedsOf(node).filter((feed) =>
+      feed.recursive && !sources.includes(feed)
+    );
     if (newcomers.length > 0) this.announceTree(node, newcomers, about);
   }
 
   /** Whether `node` is on a filesystem that is marked as a whole. */
   #isWhole(node: Node<Mark>): boolean {
     const key = node.tag.mark?.key;
-    return key !== undefined && this.#wholes.some((whole) => isSameFilesystem(whole, "filesystem", key));
+    return key !== undefined &&
+      this.#wholes.some((whole) => isSameFilesystem(whole, "filesystem", key));
   }
 
   // --- from a handle to a directory ---

@@ -19,7 +19,8 @@ export class Filter {
   readonly patterns: readonly string[];
   readonly #wanted = new Map<string, boolean>();
   readonly #ignore: readonly ((path: string, isDirectory: boolean, root: string) => boolean)[];
-  readonly #ignored = new Map<string, boolean>();
+  /** Answers by root, then by path: a glob is about the path below its root. */
+  readonly #ignored = new Map<string, Map<string, boolean>>();
   readonly #processes: ReadonlySet<number | "self">;
 
   constructor(
@@ -50,11 +51,13 @@ export class Filter {
   /** Whether `path`, somewhere below `root`, is left out. */
   ignores(path: string, isDirectory: boolean, root: string): boolean {
     if (this.#ignore.length === 0) return false;
-    let ignored = this.#ignored.get(path);
+    let answers = this.#ignored.get(root);
+    if (answers === undefined) this.#ignored.set(root, answers = new Map());
+    let ignored = answers.get(path);
     if (ignored === undefined) {
       ignored = this.#ignore.some((test) => test(path, isDirectory, root));
-      if (this.#ignored.size >= REMEMBERED) this.#ignored.delete(this.#ignored.keys().next().value!);
-      this.#ignored.set(path, ignored);
+      if (answers.size >= REMEMBERED) answers.delete(answers.keys().next().value!);
+      answers.set(path, ignored);
     }
     return ignored;
   }
@@ -68,7 +71,7 @@ export class Filter {
 
   /** Whether the filter needs to know who did it. */
   get asksProcesses(): boolean {
-    return (this.#processes).size > 0;
+    return this.#processes.size > 0;
   }
 }
 

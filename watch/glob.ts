@@ -4,12 +4,12 @@
  * @module
  */
 
-const SPECIAL = /[\\^$+.()|{}[\]]/g;
+const SPECIAL = /[\\^$*+?.()|{}[\]]/g;
 
 /**
  * `*` and `?` stay within a name, `**` crosses directories, `[a-z]` and `[!a-z]` are sets, `{a,b}` alternatives, `\`
  * takes the next character as it is. Leading dots are nothing special. Throws `TypeError` for a set or alternatives
- * that do not end.
+ * that do not end, and for a range that is none.
  */
 export function globToRegExp(glob: string): RegExp {
   let source = "";
@@ -18,7 +18,7 @@ export function globToRegExp(glob: string): RegExp {
     const char = glob[i]!;
     if (char === "*") {
       const crosses = glob[i + 1] === "*";
-      if (crosses) while (glob[i + 1] === "*") i++;
+      if (crosses) { while (glob[i + 1] === "*") i++; }
       if (!crosses) source += "[^/]*";
       else if (glob[i + 1] === "/") {
         i++;
@@ -26,10 +26,12 @@ export function globToRegExp(glob: string): RegExp {
       } else source += ".*";
     } else if (char === "?") source += "[^/]";
     else if (char === "[") {
-      const end = glob.indexOf("]", i + 2);
+      const excludes = glob[i + 1] === "!" || glob[i + 1] === "^";
+      const start = excludes ? i + 2 : i + 1;
+      const end = glob.indexOf("]", start + 1); // a first "]" is a member
       if (end < 0) throw new TypeError(`Cannot use ${glob} as a glob: "[" has no "]"`);
-      const set = glob.slice(i + 1, end).replace(/^!/, "^").replaceAll("\\", "\\\\");
-      source += `[${set}]`;
+      const set = glob.slice(start, end).replace(/[\\\]^]/g, "\\$&");
+      source += `(?!/)[${excludes ? "^" : ""}${set}]`;
       i = end;
     } else if (char === "{") {
       depth++;
@@ -42,7 +44,11 @@ export function globToRegExp(glob: string): RegExp {
     else source += char.replace(SPECIAL, "\\$&");
   }
   if (depth > 0) throw new TypeError(`Cannot use ${glob} as a glob: "{" has no "}"`);
-  return new RegExp(`^${source}$`, "su");
+  try {
+    return new RegExp(`^${source}$`, "su");
+  } catch (cause) {
+    throw new TypeError(`Cannot use ${glob} as a glob: a range ends before it begins`, { cause });
+  }
 }
 
 /**
@@ -52,9 +58,9 @@ export function globToRegExp(glob: string): RegExp {
  */
 export function globMatcher(glob: string): (path: string, root: string) => boolean {
   const pattern = globToRegExp(glob.replace(/(?<=.)\/(\*\*)?$/, ""));
+  if (glob.startsWith("/")) return (path) => pattern.test(path);
   if (!glob.replace(/\/(\*\*)?$/, "").includes("/")) {
     return (path) => pattern.test(path.slice(path.lastIndexOf("/") + 1));
   }
-  if (glob.startsWith("/")) return (path) => pattern.test(path);
   return (path, root) => pattern.test(path.slice(root.length + (root === "/" ? 0 : 1)));
 }

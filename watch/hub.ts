@@ -160,7 +160,9 @@ export abstract class Hub<Mark> {
       const kept = inherited.filter((feed) =>
         feed.recursive && !feeds.includes(feed) && !feed.ignores(path, true)
       );
-      feeds = feeds.length === 0 && kept.length === inherited.length ? inherited : [...feeds, ...kept];
+      feeds = feeds.length === 0 && kept.length === inherited.length
+        ? inherited
+        : [...feeds, ...kept];
     }
     tag.feeds = feeds;
     tag.epoch = this.tree.epoch;

@@ -32,7 +32,8 @@ import type { Circumstances, Feed } from "./feed.ts";
 import { Hub, type Node } from "./hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
-const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
+const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |
+  IN_MOVE_SELF |
   IN_ONLYDIR | IN_EXCL_UNLINK;
 
 /** The hub of the process's inotify instance. A mark is a watch descriptor. */
@@ -274,7 +275,12 @@ export class InotifyHub extends Hub<number> {
     if (!isDirectory) return;
     const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
     if (child !== undefined) {
-      this.tree.move(child, toNode ?? null, toNode === undefined ? this.tree.path(child) : newName, newNameBytes);
+      this.tree.move(
+        child,
+        toNode ?? null,
+        toNode === undefined ? this.tree.path(child) : newName,
+        newNameBytes,
+      );
       this.disarm(child);
     }
     if (toNode !== undefined && child?.tag.mark === undefined) {

@@ -66,7 +66,9 @@ export class Looker {
       return GONE;
     }
     this.#run = 0;
-    return status.type === "file" ? this.#file(path, status, since) : { kind: `create.${status.type}` };
+    return status.type === "file"
+      ? this.#file(path, status, since)
+      : { kind: `create.${status.type}` };
   }
 
   /** A new file or another link of one? A file that has several names was born under the first. */

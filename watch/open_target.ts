@@ -40,14 +40,16 @@ export async function openTarget(
   const refusals: string[] = [];
   let failure: unknown;
   for (const way of ways(target, settings)) {
-    const feed = new Feed({
-      ...target,
-      backend: way.backend,
-      filter: settings.filter,
-      sink,
-      actor: settings.actor,
-      ...(target.only === undefined ? { only: undefined } : { only: target.only }),
-    } as ConstructorParameters<typeof Feed>[0]);
+    const feed = new Feed(
+      {
+        ...target,
+        backend: way.backend,
+        filter: settings.filter,
+        sink,
+        actor: settings.actor,
+        ...(target.only === undefined ? { only: undefined } : { only: target.only }),
+      } as ConstructorParameters<typeof Feed>[0],
+    );
     try {
       const hub = await way.open(feed, isWanted);
       return session(way, hub, feed, settings, refusals);
@@ -72,7 +74,9 @@ function ways(target: Target, settings: Settings): Way[] {
   const list: Way[] = [];
   if (backend !== "inotify") {
     if (whole) list.push(byWhole(settings, mount ? "mount" : "filesystem"));
-    if (scope === "tree" && (backend === "fanotify" || namesProcesses)) list.push(byMarks(settings));
+    if (scope === "tree" && (backend === "fanotify" || namesProcesses)) {
+      list.push(byMarks(settings));
+    }
   }
   if (backend !== "fanotify") list.push(BY_WATCHES);
   return list;

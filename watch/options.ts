@@ -104,7 +104,9 @@ export function settle(options: WatchOptions): Settings {
     const value = options[name as keyof typeof CHOICES];
     if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
     if (name === "backend" && isBackend(value)) continue;
-    throw new TypeError(`Cannot watch with ${name} ${show(value)}: it is one of ${allowed.join(", ")}`);
+    throw new TypeError(
+      `Cannot watch with ${name} ${show(value)}: it is one of ${allowed.join(", ")}`,
+    );
   }
   for (const name of FLAGS) {
     const value = options[name];
@@ -132,7 +134,7 @@ export function settle(options: WatchOptions): Settings {
     scope: options.scope ?? "tree",
     backend: (options.backend ?? "auto") as Settings["backend"],
     filter,
-    ignoreFilesystems: new Set(options.ignoreFilesystems ?? []),
+    ignoreFilesystems: checkFilesystems(options.ignoreFilesystems ?? []),
     actor: options.actor ?? false,
     queue: options.queue ?? "kernel",
     signal,
@@ -157,7 +159,7 @@ export function checkEvents(events: readonly string[]): readonly string[] {
       `Cannot watch for ${show(pattern)}: no such kind; kinds begin with ${first}, user`,
     );
   }
-  return events;
+  return [...events];
 }
 
 function checkIgnore(ignore: Ignore | readonly Ignore[]): readonly Ignore[] {
@@ -166,7 +168,9 @@ function checkIgnore(ignore: Ignore | readonly Ignore[]): readonly Ignore[] {
     if (one instanceof RegExp) {
       // `test` of such an expression begins where the last match ended, so that every other path would be missed.
       if (one.global || one.sticky) {
-        throw new TypeError(`Cannot use ${one} in ignore: the flags g and y keep state between paths`);
+        throw new TypeError(
+          `Cannot use ${one} in ignore: the flags g and y keep state between paths`,
+        );
       }
     } else if (typeof one !== "function" && (typeof one !== "string" || one === "")) {
       throw new TypeError(`Cannot use ${show(one)} in ignore: not a glob, RegExp or function`);
@@ -176,12 +180,22 @@ function checkIgnore(ignore: Ignore | readonly Ignore[]): readonly Ignore[] {
 }
 
 function checkProcesses(processes: Iterable<number | "self">): ReadonlySet<number | "self"> {
+  if (typeof processes !== "object" || !(Symbol.iterator in (processes ?? {}))) {
+    throw new TypeError(`Cannot ignore processes ${show(processes)}: not a list of pids`);
+  }
   const set = processes instanceof Set ? processes : new Set(processes);
   for (const one of set) {
     if (one === "self" || (Number.isInteger(one) && one > 0)) continue;
     throw new TypeError(`Cannot ignore process ${show(one)}: not a pid and not "self"`);
   }
   return set;
+}
+
+function checkFilesystems(types: readonly string[]): ReadonlySet<string> {
+  if (!Array.isArray(types) || !types.every((type) => typeof type === "string")) {
+    throw new TypeError(`Cannot ignore filesystems ${show(types)}: not a list of their types`);
+  }
+  return new Set(types);
 }
 
 function show(value: unknown): string {

@@ -26,7 +26,7 @@ export class EventQueue {
   readonly #bounded: boolean;
   #batches: (readonly WatchEvent[])[] = [];
   #waiting = 0;
-  #wake: (() => void) | undefined;
+  #wakes: (() => void)[] = [];
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
   #loss: { readonly event: FileEvent; count: number } | undefined;
@@ -60,7 +60,7 @@ export class EventQueue {
     this.#waiting += events.length;
     this.#events += events.length;
     if (this.#waiting > this.#highWater) this.#highWater = this.#waiting;
-    this.#wake?.();
+    this.#wake();
   }
 
   #drop(count: number, path: string): void {
@@ -80,7 +80,14 @@ export class EventQueue {
     if (this.#ended) return;
     this.#ended = true;
     this.#failure = failure;
-    this.#wake?.();
+    this.#wake();
+  }
+
+  /** Lets everybody who waits look, in the order in which they came. */
+  #wake(): void {
+    const wakes = this.#wakes;
+    this.#wakes = [];
+    for (const wake of wakes) wake();
   }
 
   /** Forgets what is queued: nobody will read it. */
@@ -100,8 +107,7 @@ export class EventQueue {
         if (failure !== undefined) throw failure.error;
         return undefined;
       }
-      await new Promise<void>((resolve) => this.#wake = resolve);
-      this.#wake = undefined;
+      await new Promise<void>((resolve) => this.#wakes.push(resolve));
     }
   }
 

@@ -41,12 +41,23 @@ export interface LeftOut {
   readonly reason: string;
 }
 
-/** An absolute path without `.` and `..`. A final slash is kept: it asks for a directory. Throws `TypeError`. */
-export function absolutePath(libc: Libc, path: string | URL): string {
+/** A path or `file:` URL as a path. Throws `TypeError` for what is neither. */
+export function pathText(path: string | URL): string {
+  const shown = path instanceof URL ? path.href : JSON.stringify(path);
+  if (path instanceof URL && (path.protocol !== "file:" || path.host !== "")) {
+    throw new TypeError(`Cannot watch ${shown}: not a file: URL of this machine`);
+  }
   const text = path instanceof URL ? fileURLToPath(path.href) : path;
   if (typeof text !== "string" || text === "") {
-    throw new TypeError(`Cannot watch ${JSON.stringify(path)}: not a path`);
+    throw new TypeError(`Cannot watch ${shown}: not a path`);
   }
+  if (text.includes("\0")) throw new TypeError(`Cannot watch ${shown}: it contains NUL`);
+  return text;
+}
+
+/** An absolute path without `.` and `..`. A final slash is kept: it asks for a directory. Throws `TypeError`. */
+export function absolutePath(libc: Libc, path: string | URL): string {
+  const text = pathText(path);
   if (isAbsolute(text)) return posix.normalize(text);
   // The runtimes' own cwd() asks for --allow-read in Deno.
   const cwd = readLink(libc, "/proc/self/cwd");

@@ -5,6 +5,7 @@
  */
 
 import { settle, type WatchOptions } from "./options.ts";
+import { pathText } from "./targets.ts";
 import { Watcher } from "./watcher.ts";
 
 /**
@@ -40,15 +41,9 @@ export function watch(
   paths: string | URL | Iterable<string | URL>,
   options: WatchOptions = {},
 ): Watcher {
-  const list = typeof paths === "string" || paths instanceof URL ? [paths] : [...paths];
+  const isOne = typeof paths !== "object" || paths instanceof URL || !(Symbol.iterator in (paths ?? {}));
+  const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
   if (list.length === 0) throw new TypeError("Cannot watch no path: give at least one");
-  for (const path of list) {
-    if (path instanceof URL && path.protocol !== "file:") {
-      throw new TypeError(`Cannot watch ${path.href}: not a file: URL`);
-    }
-    if (path === "" || (typeof path !== "string" && !(path instanceof URL))) {
-      throw new TypeError(`Cannot watch ${JSON.stringify(path)}: not a path`);
-    }
-  }
+  for (const path of list) pathText(path);
   return new Watcher(list, settle(options));
 }

@@ -4,12 +4,7 @@
  * @module
  */
 
-import type {
-  Backend,
-  BackendSession,
-  BackendSink,
-  Coverage,
-} from "../backends/backend.ts";
+import type { Backend, BackendSession, BackendSink, Coverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { reactor } from "../ffi/reactor.ts";
@@ -129,7 +124,14 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   async #armCustom(path: string, backend: Backend): Promise<void> {
     const { filter, recursive, scope, actor, queue } = this.#settings;
-    const sink = new Sink(this.#queue, path, this.#settings, this.#failed, this.#onLoss, backend.name);
+    const sink = new Sink(
+      this.#queue,
+      path,
+      this.#settings,
+      this.#failed,
+      this.#onLoss,
+      backend.name,
+    );
     sink.leavesInKernel = queue === "kernel";
     const session = await backend.open({
       path,
@@ -289,10 +291,16 @@ const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /** Whether what happens at `inner` is reported by `outer` as well, in the same way of spelling paths. */
 function covers(outer: Target | undefined, inner: Target | undefined): boolean {
-  if (outer === undefined || inner === undefined || outer.mount.point !== inner.mount.point) return false;
-  if (outer.only !== undefined) return outer.only === inner.only && outer.directory === inner.directory;
+  if (outer === undefined || inner === undefined || outer.mount.point !== inner.mount.point) {
+    return false;
+  }
+  if (outer.only !== undefined) {
+    return outer.only === inner.only && outer.directory === inner.directory;
+  }
   const at = inner.directory === outer.directory;
-  return at ? outer.recursive || !inner.recursive : outer.recursive && isWithin(inner.path, outer.path);
+  return at
+    ? outer.recursive || !inner.recursive
+    : outer.recursive && isWithin(inner.path, outer.path);
 }
 
 /** Where the backends of one target deliver. */
@@ -330,7 +338,9 @@ class Sink implements BackendSink {
   deliver(events: readonly EventInit[]): void {
     // The hubs filter before they build an event; what others deliver is completed and filtered here.
     const first = events[0];
-    if (first instanceof FileEvent) return this.#queue.push(events as readonly FileEvent[], this.#path);
+    if (first instanceof FileEvent) {
+      return this.#queue.push(events as readonly FileEvent[], this.#path);
+    }
     const time = Date.now();
     const wanted = events.filter((event) => this.#settings.filter.wants(event.kind));
     this.#queue.push(wanted.map((event) => FileEvent.from(event, time, this.#name)), this.#path);
@@ -339,6 +349,9 @@ class Sink implements BackendSink {
   lost(path: string, reason: string, count?: number): void {
     this.#onLoss();
     const attributes = count === undefined ? { reason } : { reason, count };
-    this.#queue.push([FileEvent.from({ kind: "lost", path, attributes }, Date.now(), this.#name)], this.#path);
+    this.#queue.push(
+      [FileEvent.from({ kind: "lost", path, attributes }, Date.now(), this.#name)],
+      this.#path,
+    );
   }
 }

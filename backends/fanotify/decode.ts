@@ -224,7 +224,9 @@ function recordLength(batch: FanotifyBatch, at: number, end: number): number {
   if (version !== FANOTIFY_METADATA_VERSION) {
     throw new DecodeError("an fanotify event", at, `its version is ${version}, not 3`);
   }
-  if (size < head || head < fanotify_event_metadata.size || size > end - at || ((size | head) & 3)) {
+  if (
+    size < head || head < fanotify_event_metadata.size || size > end - at || ((size | head) & 3)
+  ) {
     throw new DecodeError("an fanotify event", at, `its length is ${size}, its header's ${head}`);
   }
   return size;
@@ -308,7 +310,10 @@ export function pidfdOf(record: FanotifyRecord): number {
 function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInfo {
   const { view, bytes, text } = batch;
   const type = bytes[at]!;
-  const base = { type, body: text.toString("base64", at + fanotify_event_info_header.size, at + size) };
+  const base = {
+    type,
+    body: text.toString("base64", at + fanotify_event_info_header.size, at + size),
+  };
   switch (type) {
     case FAN_EVENT_INFO_TYPE_DFID_NAME:
     case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:

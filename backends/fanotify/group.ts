@@ -23,7 +23,7 @@ import {
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../../ffi/abi/open.ts";
 import {
   CapabilityError,
-  SystemError,
+  type SystemError,
   systemError,
   type SystemErrorInit,
   UnsupportedError,
@@ -104,7 +104,8 @@ export class FanotifyGroup {
         ? limitError(libc, "fanotify/max_user_groups", error)
         : new UnsupportedError(error.message, {
           ...about(error),
-          hint: "fanotify with file names and targets needs Linux 5.17 (or 5.15.154, 5.10.220); use inotify",
+          hint:
+            "fanotify with file names and targets needs Linux 5.17 (or 5.15.154, 5.10.220); use inotify",
         });
     }
     this.fd = fd;

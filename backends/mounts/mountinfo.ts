@@ -30,7 +30,7 @@ export function parseMountInfo(text: string): MountInfo[] {
     const [left, right] = line.split(" - ");
     const [id, parent, device, root, point, options] = (left ?? "").split(" ");
     const [type, source] = (right ?? "").split(" ");
-    if (point === undefined || type === undefined || device === undefined) continue;
+    if (point === undefined || device === undefined || !type) continue;
     mounts.push({
       id: Number(id),
       parent: Number(parent),

@@ -26,8 +26,8 @@ export interface Ended {
 export interface Surroundings {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** What it reads from its standard input. */
-  readonly input?: string;
+  /** What it reads from its standard input, which ends after it: with a promise, when that resolves. */
+  readonly input?: string | Promise<string>;
   /** Killed after this many ms. Default 120,000. */
   readonly deadline?: number;
   /** Called with the child once it has been started. */
@@ -67,7 +67,7 @@ export function run([program, ...args]: Command, surroundings: Surroundings = {}
       resolve({ code, signal, ...said });
     });
     child.stdin.on("error", () => {}); // one that does not read its input may be gone before it is written
-    child.stdin.end(input);
+    void Promise.resolve(input).then((text) => child.stdin.end(text));
     started?.(child);
   });
 }

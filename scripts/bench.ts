@@ -1,0 +1,127 @@
+/**
+ * Measures sentinode against the least that C can do, on the same work in the same run, and prints ratios.
+ *
+ *     deno task bench                 everything, a few minutes, as root
+ *     deno task bench --json FILE     and the numbers as JSON
+ *
+ * Nothing else should run on the machine meanwhile.
+ *
+ * @module
+ */
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const FILES = 200_000;
+const DIRECTORIES = 100;
+/** Rounds of each measurement; the best counts, for noise only ever adds. */
+const ROUNDS = 5;
+
+/** How each runtime is started. */
+const RUNTIMES: Readonly<Record<string, readonly string[]>> = {
+  Deno: ["deno", "run", "-A"],
+  Bun: ["bun"],
+};
+
+/** A line a measurement. */
+const results: Record<string, number> = {};
+
+/** Runs a program that prints "ready", fills its queue, tells it to go, and gives back what it prints then. */
+function drain(command: readonly string[], fill: () => void): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const [program, ...args] = command;
+    const child = spawn(program!, args, { stdio: ["pipe", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.on("data", (chunk: Uint8Array) => {
+      const wasReady = output.includes("ready\n");
+      output += new TextDecoder().decode(chunk);
+      if (wasReady || !output.includes("ready\n")) return;
+      fill();
+      child.stdin.end("go\n");
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(output.replace("ready\n", "").trim());
+      else reject(new Error(`Cannot measure ${command.join(" ")}: it ended with ${code}`));
+    });
+  });
+}
+
+/** Compiles a C program of this folder. */
+function compile(name: string, into: string): string {
+  const binary = join(into, name);
+  execFileSync("cc", ["-O2", "-o", binary, join(HERE, "bench", `${name}.c`)]);
+  return binary;
+}
+
+/** Events a second of each reader, best of the rounds, taken in turns so that all meet the same machine. */
+async function throughput(directory: string, scratch: string): Promise<void> {
+  const [walk, fill] = [compile("walk", scratch), compile("fill", scratch)];
+  for (let i = 0; i < DIRECTORIES; i++) mkdirSync(join(directory, String(i)));
+  const readers: Record<string, readonly string[]> = { C: [walk, directory] };
+  for (const [runtime, command] of Object.entries(RUNTIMES)) {
+    for (const way of ["batches", "events"]) {
+      readers[`${runtime} ${way}`] = [...command, join(HERE, "bench", "drain.ts"), directory, way];
+    }
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, command] of Object.entries(readers)) {
+      const output = await drain(command, () => execFileSync(fill, [directory, String(FILES)]));
+      const [events, seconds] = output.split(" ").map(Number);
+      if (events !== 3 * FILES) throw new Error(`Cannot trust ${name}: ${events} events`);
+      const rate = events / seconds!;
+      results[name] = Math.max(results[name] ?? 0, rate);
+      process.stderr.write(`${name}: ${(rate / 1e6).toFixed(2)} million events a second\n`);
+    }
+  }
+  for (const name of Object.keys(readers)) {
+    const ratio = results[name]! / results["C"]!;
+    process.stdout.write(
+      `${name.padEnd(14)} ${(results[name]! / 1e6).toFixed(2)} million events/s  ${
+        ratio.toFixed(2)
+      } of C\n`,
+    );
+  }
+}
+
+/** Set-up time and memory of a watch on 50,000 directories. */
+function setUp(directory: string): void {
+  for (let i = 0; i < 500; i++) {
+    for (let j = 0; j < 100; j++) mkdirSync(join(directory, `tree/${i}/${j}`), { recursive: true });
+  }
+  for (const [runtime, command] of Object.entries(RUNTIMES)) {
+    for (const backend of ["fanotify", "inotify"]) {
+      const [program, ...args] = command;
+      const script = join(HERE, "bench", "set_up.ts");
+      const output = execFileSync(program!, [...args, script, join(directory, "tree"), backend], {
+        encoding: "utf8",
+      });
+      const [milliseconds, megabytes, watches] = output.trim().split(" ").map(Number);
+      results[`${runtime} ${backend} ready (ms)`] = milliseconds!;
+      results[`${runtime} ${backend} memory (MB)`] = megabytes!;
+      process.stdout.write(
+        `${`${runtime} ${backend}`.padEnd(14)} 50,000 directories: ready in ${milliseconds} ms, ` +
+          `${megabytes} MB more, ${watches} watches or marks\n`,
+      );
+    }
+  }
+}
+
+const scratch = mkdtempSync(join(tmpdir(), "sentinode-bench-"));
+const directory = join(scratch, "tmpfs");
+mkdirSync(directory);
+execFileSync("mount", ["-t", "tmpfs", "sentinode-bench", directory]);
+try {
+  await throughput(directory, scratch);
+  setUp(directory);
+} finally {
+  execFileSync("umount", [directory]);
+  rmSync(scratch, { recursive: true });
+}
+const json = process.argv.indexOf("--json");
+if (json > 0) writeFileSync(process.argv[json + 1]!, JSON.stringify(results, undefined, 2) + "\n");

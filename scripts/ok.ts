@@ -1,0 +1,137 @@
+/**
+ * The one command before a commit: format, lint, types in both checkers, imports, docs, examples, tests in both runtimes.
+ *
+ *     deno task ok           everything
+ *     deno task ok --checks  without the tests
+ *
+ * Ends with `N passed, N failed, N skipped`: a check counts as one, a test as one in each runtime.
+ *
+ * @module
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import process from "node:process";
+import { checkImports } from "./import_table.ts";
+
+/** How much passed, failed and was skipped. */
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const FILES = spawnSync("git", ["ls-files", "*.ts"], { encoding: "utf8" }).stdout.trim().split(
+  "\n",
+);
+
+/** How long one test run may take, in ms; beyond it it hangs. */
+const DEADLINE = 9 * 60_000;
+
+/** Commands that pass or fail as a whole. */
+const CHECKS: readonly (readonly [name: string, ...command: string[]])[] = [
+  ["format", "deno", "fmt", "--check", "--quiet"],
+  ["lint", "deno", "lint", "--quiet"],
+  ["types (Deno)", "deno", "check", "--quiet", ...FILES],
+  ["types (Bun)", "tsc"],
+  ["docs", "deno", "doc", "--lint", "mod.ts", "classify/mod.ts", "cli.ts"],
+  [
+    "examples",
+    "deno",
+    "test",
+    "--doc",
+    "--quiet",
+    "-A",
+    "mod.ts",
+    "watch/watch.ts",
+    "classify/mod.ts",
+    "classify/kinds.ts",
+    "backends/backend.ts",
+  ],
+  ["publish", "deno", "publish", "--dry-run", "--allow-dirty", "--quiet"],
+];
+
+/** Runs the tests in a runtime; the pattern finds the counts in its output. */
+const RUNTIMES: readonly {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly count: (output: string) => Count | undefined;
+}[] = [
+  {
+    name: "Deno",
+    command: ["deno", "test", "--no-check", "-A", "tests/"],
+    count: (output) => {
+      const line = [
+        ...output.matchAll(/^\w+ \| (\d+) passed[^|]*\| (\d+) failed(?: \| (\d+) ignored)?/gm),
+      ].at(-1);
+      return line &&
+        { passed: Number(line[1]), failed: Number(line[2]), skipped: Number(line[3] ?? 0) };
+    },
+  },
+  {
+    name: "Bun",
+    command: ["bun", "test"],
+    count: (output) => {
+      const last = (word: string) =>
+        [...output.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1];
+      const passed = last("pass");
+      return passed === undefined ? undefined : {
+        passed: Number(passed),
+        failed: Number(last("fail") ?? 0),
+        skipped: Number(last("skip") ?? 0),
+      };
+    },
+  },
+];
+
+/** Runs a command with its output shown; the exit code, and what it printed. */
+function run(
+  [program, ...args]: readonly string[],
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, NO_COLOR: "1" };
+    // A group of its own, so that a run that hangs is ended with all that it started.
+    const child = spawn(program!, args, { stdio: ["ignore", "pipe", "pipe"], env, detached: true });
+    let output = "";
+    const show = (chunk: Uint8Array) => {
+      output += new TextDecoder().decode(chunk);
+      process.stdout.write(chunk);
+    };
+    child.stdout.on("data", show);
+    child.stderr.on("data", show);
+    const timer = setTimeout(() => process.kill(-child.pid!, "SIGKILL"), DEADLINE);
+    child.on("error", (error) => resolve({ code: 1, output: String(error) }));
+    child.on("close", (code) => {
+      clearTimeout(timer);
+      resolve({ code, output });
+    });
+  });
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+function add(name: string, { passed, failed, skipped }: Count): void {
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+  process.stdout.write(`${failed === 0 ? "ok    " : "FAILED"} ${name}\n`);
+}
+
+function addCheck(name: string, passed: boolean): void {
+  add(name, { passed: Number(passed), failed: Number(!passed), skipped: 0 });
+}
+
+addCheck("imports", checkImports(FILES));
+for (const [name, ...command] of CHECKS) addCheck(name, (await run(command)).code === 0);
+
+if (!process.argv.includes("--checks")) {
+  for (const { name, command, count } of RUNTIMES) {
+    const { code, output } = await run(command);
+    const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
+    // A runner that failed without a failed test (a crash, a leak, no tests) is a failure all the same.
+    const failed = code === 0 && counted.passed > 0 ? counted.failed : Math.max(1, counted.failed);
+    add(`tests in ${name}`, { ...counted, failed });
+  }
+}
+
+process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+process.exitCode = total.failed === 0 ? 0 : 1;

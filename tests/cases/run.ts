@@ -1,0 +1,18 @@
+/**
+ * Runs all cases one way and prints how each ended as one line of JSON: for users other than the one who tests.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { readCases, runCase, type Way } from "./case.ts";
+
+const way = process.argv[2] as Way;
+for (const one of readCases().filter(({ ways }) => ways.includes(way))) {
+  const { name } = one;
+  try {
+    console.log(JSON.stringify({ name, difference: await runCase(one, way) }));
+  } catch (error) {
+    console.log(JSON.stringify({ name, error: String(error) }));
+  }
+}
