@@ -64,6 +64,13 @@ const PATTERNS: ReadonlySet<string> = new Set(
   }).concat("user"),
 );
 
+const EXACT: ReadonlySet<string> = new Set(KINDS);
+
+/** Whether `kind` is one that an event can have: not `modify`, which stands above kinds only. */
+export function isKind(kind: string): kind is Kind {
+  return EXACT.has(kind) || /^user\.[^\s.]/.test(kind);
+}
+
 /** Whether `pattern` can match anything. */
 export function isKindPattern(pattern: string): boolean {
   return PATTERNS.has(pattern) || /^user\.[^\s.]/.test(pattern);

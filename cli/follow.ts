@@ -15,32 +15,51 @@ import type { Stop } from "./stop.ts";
 /** The exit status where nothing was seen in time, as inotifywait's. */
 const TIMED_OUT = 2;
 
+/** How long a reader that does not read may hold up the end, in ms. */
+const PATIENCE = 500;
+
 /** How a batch becomes lines, each the pieces of one. */
 export type Render = (batch: readonly WatchEvent[]) => Iterable<readonly Piece[]>;
+
+/** When to end, and how lines end. */
+export interface Limits {
+  /** `--count`. */
+  readonly most: number;
+  /** `--timeout`. */
+  readonly seconds: number | undefined;
+  readonly lineEnd: "\n" | "\0";
+}
+
+/** Reads {@linkcode Limits}, before anything is armed. Throws {@linkcode UsageError}. */
+export function readLimits(args: Arguments): Limits {
+  return {
+    most: args.has("once") ? 1 : args.number("count", 1, true) ?? Infinity,
+    seconds: args.number("timeout", 0, false),
+    lineEnd: args.has("null") ? "\0" : "\n",
+  };
+}
 
 /** Prints what the watcher delivers until `--count`, `--timeout`, a signal, or the reader's end; the exit status. */
 export async function follow(
   watcher: Watcher,
   render: Render,
-  args: Arguments,
+  { most, seconds, lineEnd }: Limits,
   stop: Stop,
   { out, err }: Terminal,
 ): Promise<number> {
-  const most = args.has("once") ? 1 : args.number("count", 1, true) ?? Infinity;
-  const seconds = args.number("timeout", 0, false);
   if (seconds !== undefined) stop.after(seconds);
   out.onBroken(() => stop.now("output"));
-  const end = args.has("null") ? "\0" : "\n";
+  stop.signal.addEventListener("abort", () => setTimeout(() => out.giveUp(), PATIENCE));
   const lost = new Loss();
   let seen = 0;
   for await (const batch of watcher.batches()) {
     const pieces: Piece[] = [];
     for (const line of render(batch)) {
-      pieces.push(...line, end);
+      pieces.push(...line, lineEnd);
       if (++seen === most) break;
     }
     for (const event of batch) if (event.kind === "lost") lost.add(event);
-    await Promise.race([out.write(pieces), stop.ended]);
+    await out.write(pieces);
     if (seen === most || stop.reason !== undefined) break;
   }
   if (stop.signalExit !== undefined) await err.line(`${seen} events, ${lost} lost`);

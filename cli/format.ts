@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FileEvent, type Kind, type WatchEvent } from "../classify/mod.ts";
+import type { Kind, WatchEvent } from "../classify/mod.ts";
 import { UsageError } from "./args.ts";
 import { escapeBytes, escapeText } from "./escape.ts";
 import { lettersOf } from "./letters.ts";
@@ -69,10 +69,10 @@ export function lineFormatter(
   format: string,
   style: Style,
 ): (told: Told) => Piece[] {
-  const unknown = /%(?:[^tklpfecPugbjn0%]|$)/su.exec(format);
-  if (unknown !== null) {
+  const unknown = format.match(/%.?/gsu)?.find((directive) => !(directive.slice(1) in DIRECTIVES));
+  if (unknown !== undefined) {
     throw new UsageError(
-      `Cannot ${command} with --format ${format}: ${unknown[0]} is none of ` +
+      `Cannot ${command} with --format ${format}: ${unknown} is none of ` +
         Object.keys(DIRECTIVES).map((letter) => `%${letter}`).join(" "),
     );
   }
@@ -84,8 +84,6 @@ export function lineFormatter(
 
 /** The JSON of what is told: the event's own names; `raw` where it is asked for. */
 export function eventJson(event: WatchEvent, withRaw: boolean): Record<string, unknown> {
-  const { raw, ...plain } = event instanceof FileEvent
-    ? { raw: event.raw, ...event.toJSON() }
-    : event;
-  return withRaw ? { ...plain, raw: raw ?? null } : plain;
+  // `raw` is no property of a delivered event's own: it is decoded when it is asked for.
+  return withRaw ? { ...event, raw: event.raw ?? null } : { ...event };
 }

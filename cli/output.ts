@@ -19,6 +19,8 @@ export class Output {
   readonly #stream: Stream;
   #isOpen = true;
   #whenBroken: () => void = () => {};
+  /** Ends the write that is under way. */
+  #settle: () => void = () => {};
 
   constructor(stream: Stream) {
     this.#stream = stream;
@@ -34,8 +36,14 @@ export class Output {
 
   #break(): void {
     if (!this.#isOpen) return;
-    this.#isOpen = false;
+    this.giveUp();
     this.#whenBroken();
+  }
+
+  /** Waits for the reader no longer, and writes no more. */
+  giveUp(): void {
+    this.#isOpen = false;
+    this.#settle();
   }
 
   /** Writes; resolves when the system has it all, or when nobody reads any more. */
@@ -46,6 +54,7 @@ export class Output {
       pieces.map((piece) => typeof piece === "string" ? Buffer.from(piece) : piece),
     );
     await new Promise<void>((resolve) => {
+      this.#settle = resolve;
       this.#stream.write(data, (error) => {
         if (error) this.#break();
         resolve();

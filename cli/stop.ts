@@ -29,14 +29,6 @@ export class Stop implements Disposable {
     return this.#controller.signal;
   }
 
-  /** Resolves when the command is ended. */
-  get ended(): Promise<void> {
-    if (this.signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-  }
-
   now(reason: StopReason): void {
     if (this.reason !== undefined) return;
     this.reason = reason;

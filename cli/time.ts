@@ -32,15 +32,15 @@ export const DEFAULT_TIME = "%T.%f";
 
 /** A function from ms since the epoch to text. Throws {@linkcode UsageError} for a directive that is not there. */
 export function timeFormatter(command: string, format: string): (time: number) => string {
-  const unknown = /%(?:[^YmdHMSfsFTz%]|$)/su.exec(format);
-  if (unknown !== null) {
+  const unknown = format.match(/%.?/gsu)?.find((directive) => !(directive.slice(1) in DIRECTIVES));
+  if (unknown !== undefined) {
     throw new UsageError(
-      `Cannot ${command} with --time-format ${format}: ${unknown[0]} is none of ` +
-        "%Y %m %d %H %M %S %f %s %F %T %z %%",
+      `Cannot ${command} with --time-format ${format}: ${unknown} is none of ` +
+        Object.keys(DIRECTIVES).map((letter) => `%${letter}`).join(" "),
     );
   }
   return (time) => {
     const date = new Date(time);
-    return format.replace(/%(.)/g, (_, letter: string) => DIRECTIVES[letter]!(date));
+    return format.replace(/%(.)/gs, (_, letter: string) => DIRECTIVES[letter]!(date));
   };
 }

@@ -22,7 +22,7 @@ import { watch } from "../watch/watch.ts";
 import type { Watcher } from "../watch/watcher.ts";
 import { type Arguments, type Synopsis, UsageError } from "./args.ts";
 import { escapeText, safeJson } from "./escape.ts";
-import { follow, tellCoverage } from "./follow.ts";
+import { follow, readLimits, tellCoverage } from "./follow.ts";
 import {
   eventJson,
   FORMAT_HELP,
@@ -109,6 +109,7 @@ export async function runTrace(args: Arguments, terminal: Terminal): Promise<num
   if (args.has("json") && format !== undefined) {
     throw new UsageError("Cannot trace with --json and --format: give one of them");
   }
+  const limits = readLimits(args);
   const style: Style = {
     time: timeFormatter("trace", args.last("time-format") ?? DEFAULT_TIME),
     isRaw: args.has("null"),
@@ -144,8 +145,7 @@ export async function runTrace(args: Arguments, terminal: Terminal): Promise<num
       await tellCoverage("Tracing", watcher, terminal);
       for (const refusal of refusals) await terminal.err.line(`Not traced: ${escapeText(refusal)}`);
     }
-    const status = await follow(watcher, render, args, stop, terminal);
-    return status;
+    return await follow(watcher, render, limits, stop, terminal);
   } catch (error) {
     if (error instanceof DOMException && stop.signalExit !== undefined) return stop.signalExit;
     throw error;

@@ -13,7 +13,7 @@ import { watch } from "../watch/watch.ts";
 import type { Arguments, Synopsis } from "./args.ts";
 import { UsageError } from "./args.ts";
 import { escapeText, safeJson } from "./escape.ts";
-import { follow, tellCoverage } from "./follow.ts";
+import { follow, readLimits, tellCoverage } from "./follow.ts";
 import {
   eventJson,
   FORMAT_HELP,
@@ -78,6 +78,7 @@ export async function runWatch(args: Arguments, terminal: Terminal): Promise<num
     throw new UsageError("Cannot watch with --once and --count: give one of them");
   }
   await terminal.out.allowColors();
+  const limits = readLimits(args);
   const style: Style = {
     time: timeFormatter("watch", args.last("time-format") ?? DEFAULT_TIME),
     isRaw: args.has("null"),
@@ -97,7 +98,7 @@ export async function runWatch(args: Arguments, terminal: Terminal): Promise<num
     throw error;
   }
   if (!args.has("quiet")) await tellCoverage("Watching", watcher, terminal);
-  return await follow(watcher, render, args, stop, terminal);
+  return await follow(watcher, render, limits, stop, terminal);
 }
 
 function lineOf(args: Arguments, style: Style, colors: boolean): (told: Told) => readonly Piece[] {

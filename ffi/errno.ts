@@ -104,6 +104,14 @@ const STATES: Readonly<Record<string, string>> = {
   ESTALE: "it is gone",
 };
 
+/** What a person can do where the path itself is what is wrong. */
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES: "give this user read permission on it, and search permission on the directories above",
+  ENOENT: "create the path first, or watch the directory that will hold it",
+  ENOTDIR: "what comes before a slash must be a directory; name the file without one",
+  ELOOP: "a symbolic link on the way leads back to itself",
+};
+
 /** The last failure of `libc` as a {@linkcode SystemError}: `Cannot watch /x: permission denied (EACCES)`. */
 export function systemError(
   libc: Libc,
@@ -113,5 +121,6 @@ export function systemError(
   const errno = init.errno ?? libc.errno();
   const code = errnoName(errno);
   const message = `Cannot ${action}: ${STATES[code] ?? "the system refused"} (${code})`;
-  return new SystemError(message, { ...init, errno });
+  const hint = init.hint ?? (init.path === undefined ? undefined : HINTS[code]);
+  return new SystemError(message, { ...init, errno, ...(hint === undefined ? {} : { hint }) });
 }

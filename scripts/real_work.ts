@@ -87,7 +87,7 @@ async function observe(workload: Workload, backend: BackendName, place: Place): 
     await within(watcher.ready, "the watcher");
     const [covered] = watcher.coverage();
     const by = `${covered!.backend} ${covered!.by}`;
-    model = new Model(tree, covered!.by !== "filesystem");
+    model = Model.ofDisk(tree, covered!.by !== "filesystem");
     const bell = sentinel = await Sentinel.open(options);
     const settled = () => bell.settled();
     await workload.work(place, settled);

@@ -71,6 +71,7 @@ class Run implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly #closed: Promise<number | null>;
   readonly #waiting = new Set<() => void>();
+  #isRunning = true;
 
   constructor(args: readonly string[], { user = ME, stdio, environment }: RunInit = {}) {
     const home = homeOf(user);
@@ -99,6 +100,7 @@ class Run implements AsyncDisposable {
     });
     this.#closed = new Promise((resolve, reject) => {
       this.child.on("error", reject);
+      this.child.on("exit", () => this.#isRunning = false);
       this.child.on("close", (status: number | null) => {
         resolve(status);
         this.#changed();
@@ -151,8 +153,14 @@ class Run implements AsyncDisposable {
     return await within(this.#closed, `the end (${this.stdout}${this.stderr})`, DEADLINE);
   }
 
+  /** Not `child.kill`, after which Deno tells of a death by that signal whatever the process made of it. */
+  kill(signal: NodeJS.Signals): void {
+    process.kill(this.child.pid!, signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
+    if (this.#isRunning) this.kill("SIGKILL");
+    this.child.stdout?.resume();
     await this.#closed;
   }
 }
@@ -215,10 +223,10 @@ class Tmpfs implements Disposable {
 }
 
 /** Stops a process and waits until it is. */
-async function pause(child: ChildProcess): Promise<void> {
-  child.kill("SIGSTOP");
+async function pause(run: Run): Promise<void> {
+  run.kill("SIGSTOP");
   const end = performance.now() + DEADLINE;
-  while (!/^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, "utf8"))) {
+  while (!/^State:\s+T/m.test(readFileSync(`/proc/${run.child.pid}/status`, "utf8"))) {
     assert.ok(performance.now() < end, "it does not stop");
     await new Promise(setImmediate);
   }
@@ -555,13 +563,13 @@ for (const user of USERS) {
     test(`watch as ${user}: ${signal} ends it with a summary`, async () => {
       using at = directory();
       await using nothing = await watch([at.path]).armed();
-      nothing.child.kill(signal);
+      nothing.kill(signal);
       assert.equal(await nothing.status(), 128 + number);
       assert.match(nothing.stderr, /\n0 events, 0 lost\n$/);
       await using something = await watch([at.path]).armed();
       mkdirSync(join(at.path, "a"));
       await something.printed("create.directory");
-      something.child.kill(signal);
+      something.kill(signal);
       assert.equal(await something.status(), 0);
       assert.match(something.stderr, /\n1 events?, 0 lost\n$/);
     });
@@ -585,6 +593,22 @@ for (const user of USERS) {
     assert.equal(run.stderr, stderr);
   });
 
+  test(`watch as ${user}: a reader that does not read does not hold up the end`, async () => {
+    using at = directory();
+    await using run = watch(["--json", at.path]);
+    run.child.stdout!.pause();
+    await run.armed();
+    // More than the pipe and the streams on both sides hold.
+    const name = "x".repeat(200);
+    for (let i = 0; i < 5000; i++) mkdirSync(join(at.path, `${name}${i}`));
+    run.kill("SIGTERM");
+    run.child.stdout!.once("end", () => {}); // the pipe is read again after the exit only
+    const exited = new Promise<number | null>((resolve) => run.child.on("exit", resolve));
+    assert.equal(await within(exited, "the exit", DEADLINE), 0);
+    run.child.stdout!.resume();
+    assert.match(run.stderr, /\n\d+ events, .* lost\n$/);
+  });
+
   test(`watch as ${user}: its own output is not told`, async () => {
     using at = directory();
     const log = join(at.path, "log");
@@ -600,7 +624,7 @@ for (const user of USERS) {
           await new Promise(setImmediate);
         }
       }
-      run.child.kill("SIGINT");
+      run.kill("SIGINT");
       assert.equal(await run.status(), 0);
     } finally {
       closeSync(out);
@@ -796,7 +820,7 @@ test("trace: who did what, in fatrace's letters", NEEDS_ROOT, async () => {
     renamed!,
     new RegExp(`^.+\\(${process.pid}\\): <> ${at.path}/a -> ${at.path}/b( \\(deleted\\))?$`),
   );
-  run.child.kill("SIGINT");
+  run.kill("SIGINT");
   assert.equal(await run.status(), 0);
   assert.match(run.stderr, /\n\d+ events, 0 lost\n$/);
 });
@@ -810,10 +834,10 @@ test("trace: several kinds of one record are one line", NEEDS_ROOT, async () => 
     "--count=1",
     at.path,
   ]).armed();
-  await pause(run.child);
+  await pause(run);
   // Merged, for nobody reads in between.
   assert.equal(spawnSync("sh", ["-c", `: > ${at.path}/a`]).status, 0);
-  run.child.kill("SIGCONT");
+  run.kill("SIGCONT");
   assert.equal(await run.status(), 0);
   const { kind, kinds, letters, path, deleted, actor } = JSON.parse(run.lines[0]!);
   assert.deepEqual(kinds, ["create.file", "access.open", "access.close.write"]);
@@ -828,12 +852,12 @@ test("trace: a process that has gone, a path that is not there any more", NEEDS_
   using at = new Tmpfs();
   await using text = await new Run(["trace", at.path]).armed();
   await using rfanotify = await new Run(["trace", "--format", "rfanotify", at.path]).armed();
-  await pause(text.child);
-  await pause(rfanotify.child);
+  await pause(text);
+  await pause(rfanotify);
   const { pid, status } = spawnSync("sh", ["-c", `: > ${at.path}/a; exec rm ${at.path}/a`]);
   assert.equal(status, 0);
-  text.child.kill("SIGCONT");
-  rfanotify.child.kill("SIGCONT");
+  text.kill("SIGCONT");
+  rfanotify.kill("SIGCONT");
   const path = `${at.path}/a (deleted)`;
   await text.until(
     "the removal",
@@ -871,9 +895,9 @@ test("trace: --comm, --pid, --user choose processes", NEEDS_ROOT, async () => {
   try {
     for (const run of runs) await run.armed();
     await using all = await new Run(["trace", "--events=create", at.path]).armed();
-    await using first = new Held(`echo first > /proc/self/comm; : > ${at.path}/a`);
+    await using first = new Held(`printf first > /proc/self/comm; : > ${at.path}/a`);
     await all.printed(`first(${first.pid}): `);
-    await using second = new Held(`echo second > /proc/self/comm; : > ${at.path}/b`, NOBODY);
+    await using second = new Held(`printf second > /proc/self/comm; : > ${at.path}/b`, NOBODY);
     for (const run of runs) {
       assert.equal(await run.status(), 0);
       assert.deepEqual(run.lines, [`second|${second.pid}|${NOBODY}|${at.path}/b`]);
@@ -937,7 +961,7 @@ test("trace: what it does itself is not told", NEEDS_ROOT, async () => {
       assert.ok(performance.now() < end, "a is not told");
       await new Promise(setImmediate);
     }
-    run.child.kill("SIGTERM");
+    run.kill("SIGTERM");
     assert.equal(await run.status(), 0);
     assert.doesNotMatch(readFileSync(join(at.path, "log"), "utf8"), /\/log$/m);
   } finally {

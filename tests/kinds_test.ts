@@ -11,7 +11,7 @@ import {
   KINDS,
   matches,
 } from "../classify/mod.ts";
-import { isWanted } from "../classify/kinds.ts";
+import { isKind, isWanted } from "../classify/kinds.ts";
 import * as FAN from "../ffi/abi/fanotify.ts";
 import * as IN from "../ffi/abi/inotify.ts";
 
@@ -95,6 +95,13 @@ test("isKindPattern: kinds, what stands above them, and the program's own", () =
     "__proto__",
   ];
   for (const pattern of bad) assert(!isKindPattern(pattern), JSON.stringify(pattern));
+});
+
+test("isKind: what an event can have, not what only stands above", () => {
+  for (const kind of [...KINDS, "user.x", "user.x.y"]) assert(isKind(kind), kind);
+  for (const kind of ["modify", "access", "access.close", "mount", "user", "user.", "", "creat"]) {
+    assert(!isKind(kind), kind);
+  }
 });
 
 test("isWanted: a bare kind may be the exact one that was asked for", () => {

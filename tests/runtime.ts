@@ -87,7 +87,6 @@ export function finish(
   home: string,
   deadline: number,
 ): Promise<Finished> {
-  const [file, ...args] = command;
   const env = {
     ...process.env,
     HOME: home,
@@ -96,7 +95,8 @@ export function finish(
     BUN_INSTALL_CACHE_DIR: join(home, "bun"),
     NO_COLOR: "1",
   };
-  const child = spawn(file!, args, { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
+  // By env(1): Deno's spawn() recognises Deno and changes its arguments (2.9.6: it adds permissions).
+  const child = spawn("env", command, { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);

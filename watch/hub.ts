@@ -206,9 +206,12 @@ export abstract class Hub<Mark> {
     for (let i = 0; i < kinds.length; i++) {
       let kind = kinds[i]!;
       let linkOf: string | undefined;
-      if (kind === "create" && this.#isCreateWanted(feeds)) {
-        const bytes = () => this.entryBytes(node, name, nameBytes);
-        const look = this.looker.create(path, bytes, feeds[0]!.since);
+      if (kind === "create" && this.looker.isDue() && this.#isCreateWanted(feeds)) {
+        const look = this.looker.create(
+          path,
+          this.entryBytes(node, name, nameBytes),
+          feeds[0]!.since,
+        );
         kind = look.kind;
         linkOf = look.linkOf;
       }
@@ -354,7 +357,7 @@ export abstract class Hub<Mark> {
     for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
       for (const entry of readDirectory(this.libc, cString(path)) ?? []) {
         const entryPath = `${path}/${entry.name}`;
-        const look = this.looker.create(entryPath, () => cString(entryPath), about.time);
+        const look = this.looker.create(entryPath, cString(entryPath), about.time);
         const isDirectory = entry.isDirectory ?? look.kind === "create.directory";
         for (const feed of feeds) {
           const event = feed.event(look.kind, entryPath, isDirectory, nobody(about));
@@ -416,7 +419,7 @@ export abstract class Hub<Mark> {
     const feeds = this.feedsOf(node);
     const look = isDirectory
       ? { kind: "create.directory" as const }
-      : this.looker.create(path, () => this.entryBytes(node, name, nameBytes), about.time);
+      : this.looker.create(path, this.entryBytes(node, name, nameBytes), about.time);
     for (const feed of feeds) {
       const event = feed.event(look.kind, path, isDirectory, nobody(about));
       if (event === undefined) continue;

@@ -48,19 +48,24 @@ export class Looker {
   }
 
   /**
-   * What appeared at `path`; bare `create` where it is gone. Behind a backlog of files that came and went, looks find
-   * nothing and cost more than the rest of the way: each miss doubles the number of creations that are not looked at,
-   * the first hit or an emptied queue ends it.
+   * Whether to look at the next creation. Behind a backlog of files that came and went, looks find nothing and cost more
+   * than the rest of the way: each miss doubles the number of creations that are not looked at, the first hit or an
+   * emptied queue ends it.
+   */
+  isDue(): boolean {
+    if (this.#skip === 0) return true;
+    this.#skip--;
+    return false;
+  }
+
+  /**
+   * What appeared at `path`; bare `create` where it is gone.
    *
    * @param pathBytes the path as a C string
    * @param since since when names are watched, in ms
    */
-  create(path: string, pathBytes: () => Uint8Array<ArrayBuffer>, since: number): Look {
-    if (this.#skip > 0) {
-      this.#skip--;
-      return GONE;
-    }
-    const status = fileStatus(this.#libc, pathBytes());
+  create(path: string, pathBytes: Uint8Array<ArrayBuffer>, since: number): Look {
+    const status = fileStatus(this.#libc, pathBytes);
     if (status === undefined) {
       this.#run = this.#skip = Math.min(this.#run * 2 + 1, MOST_SKIPPED);
       return GONE;

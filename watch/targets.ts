@@ -75,11 +75,7 @@ export function resolveTargets(
 ): { readonly targets: Target[]; readonly leftOut: LeftOut[] } {
   const fd = libc.open(cString(path), O_PATH | O_CLOEXEC, 0);
   if (fd < 0) {
-    throw systemError(libc, `watch ${path}`, {
-      syscall: "open",
-      path,
-      hint: "create the path first, or watch the directory that will hold it",
-    });
+    throw systemError(libc, `watch ${path}`, { syscall: "open", path });
   }
   const status = fileStatus(libc, cString(""), fd);
   const link = readLink(libc, `/proc/self/fd/${fd}`)?.slice();

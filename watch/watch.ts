@@ -41,7 +41,8 @@ export function watch(
   paths: string | URL | Iterable<string | URL>,
   options: WatchOptions = {},
 ): Watcher {
-  const isOne = typeof paths !== "object" || paths instanceof URL || !(Symbol.iterator in (paths ?? {}));
+  const isOne = typeof paths !== "object" || paths instanceof URL ||
+    !(Symbol.iterator in (paths ?? {}));
   const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
   if (list.length === 0) throw new TypeError("Cannot watch no path: give at least one");
   for (const path of list) pathText(path);

@@ -9,7 +9,8 @@ import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts
 import { openLibc } from "../ffi/libc.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
-import { checkEvents, type Settings } from "./options.ts";
+import { isKind } from "../classify/kinds.ts";
+import type { Settings } from "./options.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import { EventQueue } from "./queue.ts";
 import { absolutePath, type LeftOut, resolveTargets, type Target } from "./targets.ts";
@@ -56,6 +57,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly #queue: EventQueue;
   readonly #leftOut: LeftOut[] = [];
   #places: Place[] = [];
+  readonly #arming = new Set<Promise<void>>();
   #losses = 0;
   #isIterated = false;
   #closing: Promise<void> | undefined;
@@ -80,7 +82,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       for (const path of paths) await this.#arm(path);
     } catch (error) {
       this.#queue.end({ error });
-      await this.close();
+      await this.close().catch(() => {}); // what went wrong first is what is told
       throw error;
     }
     if (this.#closing !== undefined) {
@@ -92,13 +94,20 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     return this.#closing === undefined;
   }
 
-  async #arm(path: string | URL): Promise<void> {
+  /** Arms one path; {@linkcode close} waits for it. */
+  #arm(path: string | URL): Promise<void> {
+    const arming = this.#armNow(path).finally(() => this.#arming.delete(arming));
+    this.#arming.add(arming);
+    return arming;
+  }
+
+  async #armNow(path: string | URL): Promise<void> {
     const settings = this.#settings;
     const libc = await openLibc();
     if (!this.#isOpen) return;
     const absolute = absolutePath(libc, path);
     const { backend } = settings;
-    if (typeof backend === "object") return await this.#armCustom(absolute, backend);
+    if (typeof backend === "object") return await this.#armCustom(withoutSlash(absolute), backend);
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
     this.#leftOut.push(...leftOut);
     for (const target of targets) {
@@ -161,8 +170,8 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   /** Watches a path no more. Events that were read before are still delivered. */
   async remove(path: string | URL): Promise<void> {
-    const absolute = absolutePath(await openLibc(), path).replace(/(?<=.)\/$/, "");
-    const places = this.#places.filter((place) => place.path.replace(/(?<=.)\/$/, "") === absolute);
+    const absolute = withoutSlash(absolutePath(await openLibc(), path));
+    const places = this.#places.filter((place) => withoutSlash(place.path) === absolute);
     if (places.length === 0) throw new TypeError(`Cannot remove ${absolute}: it is not watched`);
     for (const place of places) await this.#drop(place);
   }
@@ -174,23 +183,34 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   /** Delivers an event of the program's own, in order with the others. Throws `TypeError` for an unknown kind. */
   inject(event: EventInit): void {
-    checkEvents([event.kind]);
+    if (!isKind(event.kind)) {
+      throw new TypeError(`Cannot inject ${JSON.stringify(event.kind)}: no such kind`);
+    }
     if (this.#isOpen) this.#queue.push([FileEvent.from(event, Date.now(), "user")], event.path);
   }
 
   /** Ends the watch and gives back every watch, mark, file descriptor and thread. Always the same promise. */
   close(): Promise<void> {
-    return this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      this.#closing = this.#close();
+      this.#closing.catch(() => {}); // told to whoever awaits it
+    }
+    return this.#closing;
   }
 
   async #close(): Promise<void> {
     await null; // so that `#closing` is set before anything asks for it
     this.#settings.signal?.removeEventListener("abort", this.#abort);
     this.#queue.end();
+    await Promise.allSettled(this.#arming);
     const places = this.#places;
     this.#places = [];
-    for (const { session } of places) await session.close();
-    if (typeof this.#settings.backend !== "object") await (await reactor()).idle();
+    const ends = await Promise.allSettled(places.map(async ({ session }) => await session.close()));
+    // Where libc cannot be opened there is no reactor to wait for.
+    if (typeof this.#settings.backend !== "object") {
+      await reactor().then((loop) => loop.idle(), () => {});
+    }
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
   /** {@linkcode close}. */
@@ -249,17 +269,27 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     let batch: readonly WatchEvent[] = [];
     let at = 0;
     const refill = async (): Promise<IteratorResult<WatchEvent, undefined>> => {
-      for (;;) {
+      while (at >= batch.length) {
         const next = await queue.take();
         if (next === undefined) return END;
-        if (next.length === 0) continue;
         batch = next;
-        at = 1;
-        return { done: false, value: batch[0]! };
+        at = 0;
       }
+      return { done: false, value: batch[at++]! };
+    };
+    // Calls of next() may overlap; they are answered in their order.
+    let waiting = 0;
+    let last: Promise<unknown> = Promise.resolve();
+    const wait = (): Promise<IteratorResult<WatchEvent, undefined>> => {
+      waiting++;
+      const result = last.then(refill).finally(() => waiting--);
+      last = result.catch(() => {});
+      return result;
     };
     return this.#iterator(() =>
-      at < batch.length ? Promise.resolve({ done: false, value: batch[at++]! }) : refill()
+      waiting === 0 && at < batch.length
+        ? Promise.resolve({ done: false, value: batch[at++]! })
+        : wait()
     );
   }
 
@@ -285,6 +315,10 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     };
     return iterator;
   }
+}
+
+function withoutSlash(path: string): string {
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };

@@ -22,18 +22,29 @@ export class Model {
   readonly #entries = new Map<string, Entry>();
   readonly #mayMiss: boolean;
 
-  /**
-   * Begins with the tree on disk.
-   *
-   * @param mayMiss whether what comes and goes in a new directory may do so before the directory is watched
-   */
-  constructor(root: string, mayMiss: boolean) {
+  private constructor(root: string, mayMiss: boolean) {
     this.#root = root;
     this.#mayMiss = mayMiss;
     this.#entries.set(root, { isDirectory: true, type: "directory", isNew: false });
+  }
+
+  /**
+   * Begins with an empty directory.
+   *
+   * @param mayMiss whether what comes and goes in a new directory may do so before the directory is watched
+   */
+  static ofNothing(root: string, mayMiss: boolean): Model {
+    return new Model(root, mayMiss);
+  }
+
+  /** Begins with the tree on disk. */
+  static ofDisk(root: string, mayMiss: boolean): Model {
+    const model = new Model(root, mayMiss);
     for (const [path, entry] of walk(root)) {
-      this.#entries.set(path, { isDirectory: entry.isDirectory(), type: undefined, isNew: false });
+      const isDirectory = entry.isDirectory();
+      model.#entries.set(path, { isDirectory, type: undefined, isNew: false });
     }
+    return model;
   }
 
   /** Takes an event in; says what is wrong with it. */

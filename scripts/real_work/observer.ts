@@ -92,9 +92,12 @@ export class Sentinel {
     this.#observer = observer;
   }
 
-  /** A sentinel on the queue that a watcher with `options` has. */
-  static async open({ backend, actor }: WatchOptions): Promise<Sentinel> {
-    const directory = mkdtempSync(join(tmpdir(), "sentinode-sentinel-"));
+  /** A sentinel on the queue that a watcher with `options` has, for what happens on the filesystem of `parent`. */
+  static async open(
+    { backend, actor }: WatchOptions,
+    parent: string = tmpdir(),
+  ): Promise<Sentinel> {
+    const directory = mkdtempSync(join(parent, "sentinode-sentinel-"));
     const watcher = watch(directory, {
       ...(backend === undefined ? {} : { backend }),
       ...(actor === undefined ? {} : { actor }),

@@ -1,0 +1,128 @@
+/** Importing does nothing; watching needs `--allow-ffi` and nothing else. */
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { writeFileSync } from "node:fs";
+import test from "node:test";
+import { finish, isDeno, isRoot, moduleFile, runScript, TemporaryDirectory } from "./runtime.ts";
+
+const MODULE = JSON.stringify(moduleFile("mod.ts"));
+
+const onDeno = { skip: isDeno ? false : "permissions are Deno's" };
+
+/** Watches a directory with one backend until something happens in it. */
+function watching(backend: string): string {
+  return `
+    import { watch } from ${MODULE};
+    const watcher = watch(".", { backend: "${backend}" });
+    await watcher.ready;
+    const [{ backend }] = watcher.coverage();
+    watcher.inject({ kind: "user.done", path: "/" });
+    for await (const event of watcher) {
+      console.log(backend, event.kind);
+      break;
+    }
+  `;
+}
+
+test("importing needs no permission", onDeno, async () => {
+  const ended = await runScript(
+    `
+      import * as sentinode from ${MODULE};
+      import * as classify from ${JSON.stringify(moduleFile("classify/mod.ts"))};
+      console.log(typeof sentinode.watch, typeof classify.matches);
+    `,
+    { flags: [] },
+  );
+  assert.deepEqual(ended, { status: 0, stdout: "function function\n", stderr: "" });
+});
+
+test("importing opens nothing: no file, no library", async () => {
+  const ended = await runScript(`
+    import { readdirSync, readFileSync } from "node:fs";
+    const state = () => [
+      readdirSync("/proc/self/fd").length,
+      readFileSync("/proc/self/maps", "utf8").match(/\\/\\S+\\.so\\S*/g).length,
+    ].join();
+    await import("node:path"), await import("node:url"), await import("node:timers");
+    const before = state();
+    await import(${MODULE});
+    console.log(before === state() ? "same" : before + " " + state());
+  `);
+  assert.deepEqual(ended, { status: 0, stdout: "same\n", stderr: "" });
+});
+
+for (const backend of ["auto", "fanotify", "inotify"]) {
+  const expected = new RegExp(`^${backend === "auto" ? "\\w+" : backend} user.done\n$`);
+
+  test(`${backend} works with --allow-ffi only`, onDeno, async () => {
+    const { status, stdout, stderr } = await runScript(watching(backend), {
+      flags: ["--allow-ffi"],
+    });
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+    assert.match(stdout, expected);
+  });
+
+  test(`${backend} works, and the process ends by itself`, async () => {
+    const { status, stdout, stderr } = await runScript(watching(backend));
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+    assert.match(stdout, expected);
+  });
+}
+
+test(
+  "without --allow-ffi ready rejects with Deno's own error, and close() is fine",
+  onDeno,
+  async () => {
+    const ended = await runScript(
+      `
+      import { watch } from ${MODULE};
+      const watcher = watch(".");
+      for (const failing of [() => watcher.ready, () => watcher[Symbol.asyncIterator]().next()]) {
+        const error = await failing().then(() => undefined, (error) => error);
+        console.log(error?.name, /--allow-ffi/.test(error?.message));
+      }
+      await watcher.close();
+      const early = watch(".", { signal: AbortSignal.abort() });
+      console.log(await early.ready.then(() => "ready", (error) => error.name));
+      await early.close();
+    `,
+      { flags: [] },
+    );
+    const lines = "NotCapable true\nNotCapable true\nNotCapable\n";
+    assert.deepEqual(ended, { status: 0, stdout: lines, stderr: "" });
+  },
+);
+
+test("nobody can import and watch as well", { skip: isRoot ? false : "needs root" }, async () => {
+  const { status, stdout, stderr } = await runScript(watching("auto"), { asNobody: true });
+  assert.deepEqual({ status, stdout, stderr }, {
+    status: 0,
+    stdout: "inotify user.done\n",
+    stderr: "",
+  });
+});
+
+const nodeMajor = Number(/^v(\d+)/.exec(`${spawnSync("node", ["--version"]).stdout}`)?.[1] ?? 0);
+const onNode = {
+  skip: nodeMajor >= 23 ? false : `needs Node.js 23, which strips types; here: ${nodeMajor}`,
+};
+
+test("on Node.js importing is fine and watching is unsupported", onNode, async () => {
+  using home = new TemporaryDirectory();
+  const script = join(home.path, "script.mjs");
+  writeFileSync(
+    script,
+    `
+      import { UnsupportedError, watch } from ${MODULE};
+      const watcher = watch(".");
+      const error = await watcher.ready.catch((error) => error);
+      console.log(error instanceof UnsupportedError, error.hint);
+      await watcher.close();
+    `,
+  );
+  const { status, stdout } = await finish(["node", script], home.path, 30_000);
+  assert.equal(status, 0);
+  assert.match(stdout, /^true .*Deno.*Bun/);
+});

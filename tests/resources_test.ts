@@ -1,0 +1,333 @@
+/**
+ * What a watch costs and gives back: time, memory, file descriptors, threads, and the process's own end.
+ */
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import test from "node:test";
+import { watch } from "../mod.ts";
+import { Observer, within } from "../scripts/real_work/observer.ts";
+import { isRoot, moduleCommand } from "../scripts/real_work/process.ts";
+import { moduleFile, runScript } from "./runtime.ts";
+
+/** A filesystem where nobody else works, and that is in memory. */
+const QUIET = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
+const BACKENDS = ["inotify", "fanotify"] as const;
+
+/** A directory that is removed at the end of the block. */
+class Directory implements Disposable {
+  readonly path: string = realpathSync(mkdtempSync(join(QUIET, "sentinode-resources-")));
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true });
+  }
+}
+
+/** What the scripts below begin with: the file descriptors and threads of the process, counted. */
+const PRELUDE = `
+  import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+  import process from "node:process";
+  import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
+
+  const [directory, backend] = process.argv.slice(2);
+  function fds() {
+    return readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        return [readlinkSync("/proc/self/fd/" + fd)];
+      } catch {
+        return []; // the one that reads the directory
+      }
+    }).sort();
+  }
+  const ours = (name) => fds().filter((link) => link.startsWith("anon_inode:") && link.includes(name));
+  /** But for those that compile and collect garbage, which the engines start when they like. */
+  const ENGINE = /^(HeapHelper|JITWorker|JSCWarmUp|mi-scavenger|V8 Default)/;
+  const threads = () =>
+    readdirSync("/proc/self/task").filter((task) => {
+      try {
+        return !ENGINE.test(readFileSync("/proc/self/task/" + task + "/comm", "utf8"));
+      } catch {
+        return false; // it has ended
+      }
+    }).length;
+`;
+
+/** Runs a script after the prelude; what it printed, as JSON. */
+async function measure(source: string, ...args: string[]): Promise<Record<string, number>> {
+  const { status, stdout, stderr } = await runScript(PRELUDE + source, { args, deadline: 60_000 });
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout) as Record<string, number>;
+}
+
+const ROOT = { skip: !isRoot && "needs root", timeout: 120_000 };
+
+test("50,000 directories are watched in less than 5 ms and 5 MB", ROOT, async () => {
+  using directory = new Directory();
+  for (let d = 0; d < 250; d++) {
+    for (let e = 0; e < 200; e++) {
+      mkdirSync(join(directory.path, `${d}`, `${e}`), { recursive: e === 0 });
+    }
+  }
+  const { best, grown, marks } = await measure(
+    `
+    const options = { backend: "fanotify", events: ["create"] };
+    const warm = watch("/dev/shm", options);
+    await warm.ready;
+    await warm.close();
+    let [best, grown, marks] = [Infinity, Infinity, 0];
+    for (let round = 0; round < 5; round++) {
+      const before = process.memoryUsage.rss();
+      const start = performance.now();
+      const watcher = watch(directory, options);
+      await watcher.ready;
+      best = Math.min(best, performance.now() - start);
+      grown = Math.min(grown, process.memoryUsage.rss() - before);
+      marks = watcher.stats().watches;
+      await watcher.close();
+    }
+    console.log(JSON.stringify({ best, grown, marks }));
+  `,
+    directory.path,
+  );
+  assert.equal(marks, 1);
+  assert(best! < 5, `ready after ${best} ms`);
+  assert(grown! < 5_000_000, `${grown} bytes more`);
+});
+
+for (const backend of BACKENDS) {
+  const settings = {
+    skip: backend === "fanotify" && !isRoot && "needs root",
+    timeout: 120_000,
+  };
+
+  test(`${backend}: 200 watchers share their file descriptors and threads`, settings, async () => {
+    using directory = new Directory();
+    const counts = await measure(
+      `
+      const watchers = [];
+      async function open(i) {
+        mkdirSync(directory + "/" + i);
+        const watcher = watch(directory + "/" + i, { backend, actor: backend === "fanotify" && i % 2 === 1 });
+        await watcher.ready;
+        watchers.push(watcher);
+      }
+      const before = threads();
+      await open(0);
+      const one = threads();
+      for (let i = 1; i < 200; i++) await open(i);
+      const all = threads();
+      // They work: each sees its own.
+      const seen = watchers.map(async (watcher) => {
+        for await (const event of watcher) return event.path;
+      });
+      for (let i = 0; i < 200; i++) writeFileSync(directory + "/" + i + "/f", "");
+      const inotify = ours("inotify").length;
+      const fanotify = ours("fanotify").length;
+      const paths = new Set(await Promise.all(seen));
+      console.log(JSON.stringify({ before, one, all, inotify, fanotify, paths: paths.size }));
+    `,
+      directory.path,
+      backend,
+    );
+    const { before, one, all, inotify, fanotify, paths } = counts;
+    assert.equal(paths, 200);
+    assert(all! - one! <= 0, `${one} threads with one watcher, ${all} with 200`);
+    assert(one! - before! <= 1, `${before} threads without a watcher, ${one} with one`);
+    assert(backend === "inotify" ? inotify === 1 : inotify! <= 1);
+    assert(backend === "inotify" ? fanotify === 0 : fanotify === 2);
+  });
+
+  /** Ways to end a watch, each with `watcher`, `controller` and an event on its way. */
+  const ENDINGS: Readonly<Record<string, string>> = {
+    break: `for await (const _ of watcher) break;`,
+    close: `await watcher.close();`,
+    "await using": `{ await using _ = watcher; }`,
+    abort: `
+      controller.abort();
+      for await (const _ of watcher);`,
+    "abort while waiting": `
+      for await (const _ of watcher) controller.abort();`,
+    exception: `
+      try {
+        for await (const _ of watcher) throw new Error("of the consumer");
+      } catch (error) {
+        if (error.message !== "of the consumer") throw error;
+      }`,
+    "close before ready": `
+      const early = watch(directory, { backend });
+      early.ready.catch(() => {});
+      await early.close();
+      await watcher.close();`,
+    "failure to arm": `
+      const failing = watch(directory + "/not there", { backend });
+      try {
+        await failing.ready;
+        throw new Error("watches what is not there");
+      } catch (error) {
+        if (error.code !== "ENOENT") throw error;
+      }
+      await watcher.close();`,
+  };
+
+  for (const [name, ending] of Object.entries(ENDINGS)) {
+    test(`${backend}: after ${name} everything is given back, 20 times`, settings, async () => {
+      using directory = new Directory();
+      const start = performance.now();
+      const { fds, threads, leaked } = await measure(
+        `
+        async function round(n) {
+          const controller = new AbortController();
+          const watcher = watch(directory, { backend, signal: controller.signal });
+          await watcher.ready;
+          writeFileSync(directory + "/" + n, "");
+          ${ending}
+          await watcher.close();
+        }
+        await round(0);
+        const before = fds();
+        const threadsBefore = threads();
+        for (let n = 1; n <= 20; n++) await round(n);
+        const after = fds();
+        // The runtime may close one of its own meanwhile; what is new is ours.
+        for (const link of before) if (after.includes(link)) after.splice(after.indexOf(link), 1);
+        const leaked = ours("inotify").length + ours("fanotify").length;
+        console.log(JSON.stringify({ fds: after.length, threads: threads() - threadsBefore, leaked }));
+      `,
+        directory.path,
+        backend,
+      );
+      assert.equal(leaked, 0);
+      assert.equal(fds, 0);
+      assert(threads! <= 0, `${threads} threads more`);
+      // It ended by itself: nothing was left that keeps a process.
+      assert(performance.now() - start < 10_000);
+    });
+  }
+
+  test(`${backend}: process.exit ends at once, whatever is open`, settings, async () => {
+    using directory = new Directory();
+    const { code, ms } = await endOf(directory.path, backend, "process.exit(3);", () => {});
+    assert.equal(code, 3);
+    assert(ms < 2000, `after ${ms} ms`);
+  });
+
+  test(`${backend}: SIGINT ends a process that watches`, settings, async () => {
+    using directory = new Directory();
+    const { code, signal, ms } = await endOf(directory.path, backend, "", (pid) => {
+      process.kill(pid, "SIGINT");
+    });
+    assert(signal === "SIGINT" || code === 130, `${signal} ${code}`);
+    assert(ms < 2000, `after ${ms} ms`);
+  });
+
+  test(`${backend}: who never reads is told of the loss, and keeps little`, settings, async () => {
+    using directory = new Directory();
+    const { created, lost, highWater, grown } = await measure(
+      `
+      const watcher = watch(directory, { backend, events: ["create"], recover: "signal" });
+      await watcher.ready;
+      const make = async (n) => {
+        for (let i = 0; i < 200; i++) {
+          for (let f = 0; f < 200; f++) closeSync(openSync(directory + "/" + (n + i * 200 + f), "wx"));
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      };
+      await make(0);
+      const before = process.memoryUsage.rss();
+      await make(100000);
+      const grown = process.memoryUsage.rss() - before;
+      const highWater = watcher.stats().queueHighWater;
+      let [created, lost] = [0, 0];
+      for await (const event of watcher) {
+        if (event.kind === "lost") lost++;
+        else created++;
+        if (event.path === directory + "/last") break;
+        if (event.kind === "lost") writeFileSync(directory + "/last", "");
+      }
+      console.log(JSON.stringify({ created, lost, highWater, grown }));
+    `,
+      directory.path,
+      backend,
+    );
+    assert(lost! >= 1);
+    assert(created! < 80_000);
+    assert(highWater! < 40_000, `${highWater} events waited`);
+    // What came after the queues were full changed nothing.
+    assert(grown! < 30_000_000, `${grown} bytes more`);
+  });
+
+  test(`${backend}: a slow watcher loses by itself, and to the event`, settings, async () => {
+    using directory = new Directory();
+    const all = 30_000;
+    const options = { backend, events: ["create"], recover: "signal" } as const;
+    const slow = watch(directory.path, options);
+    const fast = new Observer(watch(directory.path, options));
+    try {
+      await within(Promise.all([slow.ready, fast.watcher.ready]), "the watchers");
+      for (let made = 0; made < all;) {
+        for (const end = made + 1000; made < end; made++) {
+          writeFileSync(join(directory.path, `${made}`), "");
+        }
+        await fast.until(() => fast.events.length >= made, `${made} events`);
+      }
+      assert.equal(fast.events.length, all);
+      assert(fast.events.every(({ kind }) => kind === "create.file"));
+      const reader = new Observer(slow);
+      const { events } = reader;
+      await reader.until(() => events.at(-1)?.kind === "lost", "the loss");
+      const [lost] = events.slice(-1);
+      assert.equal(events.filter(({ kind }) => kind === "lost").length, 1);
+      assert.equal(events.length - 1 + lost!.attributes.count!, all);
+      assert.equal(slow.stats().dropped, lost!.attributes.count);
+      // And it goes on.
+      const after = join(directory.path, "after");
+      writeFileSync(after, "");
+      await reader.until(() => events.at(-1)?.path === after, "what comes after");
+    } finally {
+      await fast.close();
+      await slow.close();
+    }
+  });
+}
+
+/** How a process ends that has two open watchers: the code, and how many ms after it was ready. */
+async function endOf(
+  directory: string,
+  backend: string,
+  end: string,
+  ready: (pid: number) => void,
+): Promise<{ code: number | null; signal: string | null; ms: number }> {
+  const script = join(directory, "end.ts");
+  writeFileSync(
+    script,
+    `${PRELUDE}
+    const watchers = [watch(directory, { backend }), watch(directory, { backend, events: ["access"] })];
+    for (const watcher of watchers) await watcher.ready;
+    (async () => {
+      for await (const _ of watchers[0]);
+    })();
+    console.log("ready");
+    ${end}`,
+  );
+  const [program, ...args] = moduleCommand(new URL(`file://${script}`), directory, backend);
+  const child = spawn(program!, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+    child.on("close", (code: number | null, signal: string | null) => resolve({ code, signal }));
+  });
+  try {
+    const said = new Promise<void>((resolve) => child.stdout.on("data", () => resolve()));
+    await within(said, "the process");
+    const start = performance.now();
+    ready(child.pid!);
+    const { code, signal } = await within(ended, "its end", 10_000);
+    return { code, signal, ms: performance.now() - start };
+  } finally {
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
