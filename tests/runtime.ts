@@ -5,7 +5,7 @@
  */
 
 import { spawn } from "node:child_process";
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -72,8 +72,11 @@ export async function runScript(source: string, init: RunInit = {}): Promise<Fin
   const user = asNobody
     ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"]
     : [];
+  // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself, even behind another command (2.9.6).
+  const executable = join(directory.path, "runtime");
+  symlinkSync(process.execPath, executable);
   const runtime = [
-    process.execPath,
+    executable,
     "run",
     ...(isDeno ? ["--quiet", "--no-prompt"] : []),
     ...flags,
@@ -95,8 +98,8 @@ export function finish(
     BUN_INSTALL_CACHE_DIR: join(home, "bun"),
     NO_COLOR: "1",
   };
-  // By env(1): Deno's spawn() recognises Deno and changes its arguments (2.9.6: it adds permissions).
-  const child = spawn("env", command, { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
+  const [file = "", ...args] = command;
+  const child = spawn(file, args, { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
