@@ -39,6 +39,12 @@ export function readLimits(args: Arguments): Limits {
   };
 }
 
+/** Makes both streams such that they hold nothing up. */
+export async function prepare({ out, err }: Terminal): Promise<void> {
+  await out.prepare();
+  await err.prepare();
+}
+
 /** Prints what the watcher delivers until `--count`, `--timeout`, a signal, or the reader's end; the exit status. */
 export async function follow(
   watcher: Watcher,
@@ -49,7 +55,10 @@ export async function follow(
 ): Promise<number> {
   if (seconds !== undefined) stop.after(seconds);
   out.onBroken(() => stop.now("output"));
-  stop.signal.addEventListener("abort", () => setTimeout(() => out.giveUp(), PATIENCE));
+  stop.signal.addEventListener("abort", () => {
+    setTimeout(() => out.giveUp(), PATIENCE);
+    setTimeout(() => err.giveUp(), 2 * PATIENCE);
+  });
   const lost = new Loss();
   let seen = 0;
   for await (const batch of watcher.batches()) {
@@ -62,7 +71,7 @@ export async function follow(
     await out.write(pieces);
     if (seen === most || stop.reason !== undefined) break;
   }
-  if (stop.signalExit !== undefined) await err.line(`${seen} events, ${lost} lost`);
+  if (stop.signalExit !== undefined) await err.line(`${seen} ${seen === 1 ? "event" : "events"}, ${lost} lost`);
   if (seen > 0) return 0;
   return stop.signalExit ?? (stop.reason === "timeout" ? TIMED_OUT : 0);
 }

@@ -22,7 +22,7 @@ import { watch } from "../watch/watch.ts";
 import type { Watcher } from "../watch/watcher.ts";
 import { type Arguments, type Synopsis, UsageError } from "./args.ts";
 import { escapeText, safeJson } from "./escape.ts";
-import { follow, readLimits, tellCoverage } from "./follow.ts";
+import { follow, prepare, readLimits, tellCoverage } from "./follow.ts";
 import {
   eventJson,
   FORMAT_HELP,
@@ -104,6 +104,7 @@ const RFANOTIFY_EVENTS = ["access.open", "access.close.write"];
 
 /** Runs `sentinode trace`; the exit status. */
 export async function runTrace(args: Arguments, terminal: Terminal): Promise<number> {
+  await prepare(terminal);
   const libc = await openLibc();
   const format = args.last("format");
   if (args.has("json") && format !== undefined) {

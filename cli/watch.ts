@@ -13,7 +13,7 @@ import { watch } from "../watch/watch.ts";
 import type { Arguments, Synopsis } from "./args.ts";
 import { UsageError } from "./args.ts";
 import { escapeText, safeJson } from "./escape.ts";
-import { follow, readLimits, tellCoverage } from "./follow.ts";
+import { follow, prepare, readLimits, tellCoverage } from "./follow.ts";
 import {
   eventJson,
   FORMAT_HELP,
@@ -77,7 +77,7 @@ export async function runWatch(args: Arguments, terminal: Terminal): Promise<num
   if (args.has("once") && args.has("count")) {
     throw new UsageError("Cannot watch with --once and --count: give one of them");
   }
-  await terminal.out.allowColors();
+  await prepare(terminal);
   const limits = readLimits(args);
   const style: Style = {
     time: timeFormatter("watch", args.last("time-format") ?? DEFAULT_TIME),

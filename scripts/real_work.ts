@@ -1,8 +1,12 @@
 /**
- * Lets real tools work in a tree while a watcher watches it, and compares the tree with what the events alone make one
- * believe. Prints a line a workload; exits with 1 on any difference.
+ * Lets real tools work in a tree while a watcher watches it, and compares the tree with what the
+ * events alone make one believe. Prints a line a workload; exits with 1 on any difference.
  *
- *     deno run -A scripts/real_work.ts [--backend auto|fanotify|inotify] [--user nobody] [--json] [WORKLOAD…]
+ *     deno run -A scripts/real_work.ts [OPTIONS] [WORKLOAD…]
+ *
+ *     --backend auto|fanotify|inotify    default auto
+ *     --user nobody                      work as that user; needs root
+ *     --json                             an outcome as one line of JSON
  *
  * A workload is named by any part of its name; all are done where none is named.
  *
@@ -118,7 +122,9 @@ function explain(
   return undefined;
 }
 
-/** Every rename is one event that has both names, and what does not cross the border is not said to. */
+/**
+ * Every rename is one event that has both names, and what does not cross the border is not said to.
+ */
 function unexpectedRenames(
   events: readonly WatchEvent[],
   tree: string,

@@ -1,5 +1,6 @@
 /**
- * Much at once: deep trees, thousands of names in one turn of the event loop, more than the kernel's queue holds.
+ * Much at once: deep trees, thousands of names in one turn of the event loop, more than the
+ * kernel's queue holds.
  */
 
 import assert from "node:assert/strict";
@@ -195,7 +196,9 @@ for (const backend of BACKENDS) {
         import process from "node:process";
         const tree = process.argv[2];
         for (let r = 0; r < 200; r += 2) {
-          for (let f = 0; f < 10; f++) renameSync(tree + "/" + f + "." + r, tree + "/d/" + f + "." + r);
+          for (let f = 0; f < 10; f++) {
+            renameSync(tree + "/" + f + "." + r, tree + "/d/" + f + "." + r);
+          }
           for (let f = 0; f < 10; f++) {
             renameSync(tree + "/d/" + f + "." + r, tree + "/" + f + "." + (r + 2));
           }

@@ -1,6 +1,6 @@
 /**
- * The cases of `cases/*.txt` under inotify, a fanotify mark on the filesystem and, as nobody, fanotify marks on
- * directories; and who did it.
+ * The cases of `cases/*.txt` under inotify, a fanotify mark on the filesystem and, as nobody,
+ * fanotify marks on directories; and who did it.
  */
 
 import assert from "node:assert/strict";

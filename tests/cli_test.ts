@@ -20,7 +20,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { after, test } from "node:test";
+import test from "node:test";
 
 import { escapeBytes, escapeText, safeJson } from "../cli/escape.ts";
 import { kindsOfLetters, lettersOf } from "../cli/letters.ts";
@@ -30,10 +30,6 @@ import { isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory, within } from "
 
 /** How long anything may take, in ms. */
 const DEADLINE = 20_000;
-
-/** Where the runtimes put what they compiled, for all runs of one user. */
-const homes = new Map<string, TemporaryDirectory>();
-after(() => homes.forEach((home) => home[Symbol.dispose]()));
 
 type User = "root" | "nobody" | "this user";
 
@@ -47,7 +43,6 @@ const ownerOf = (user: User): number | undefined => user === "nobody" ? NOBODY :
 interface RunInit {
   readonly user?: User;
   readonly stdio?: StdioOptions;
-  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** The command that runs the command line in the runtime under test. */
@@ -58,12 +53,6 @@ function command(args: readonly string[]): string[] {
   return [...runtime, moduleFile("cli.ts"), ...args];
 }
 
-function homeOf(user: User): string {
-  let home = homes.get(user);
-  if (home === undefined) homes.set(user, home = new TemporaryDirectory(ownerOf(user)));
-  return home.path;
-}
-
 /** A running command. */
 class Run implements AsyncDisposable {
   stdout: Buffer = Buffer.alloc(0);
@@ -71,24 +60,22 @@ class Run implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly #closed: Promise<number | null>;
   readonly #waiting = new Set<() => void>();
+  /** Where nobody's runtime may put what it compiled. */
+  readonly #home: TemporaryDirectory | undefined;
   #isRunning = true;
 
-  constructor(args: readonly string[], { user = ME, stdio, environment }: RunInit = {}) {
-    const home = homeOf(user);
+  constructor(args: readonly string[], { user = ME, stdio }: RunInit = {}) {
+    this.#home = user === "nobody" ? new TemporaryDirectory(NOBODY) : undefined;
+    const home = this.#home?.path;
     const change = user === "nobody"
       ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"]
       : [];
     const [file, ...rest] = [...change, ...command(args)];
     this.child = spawn(file!, rest, {
-      cwd: home,
       stdio: stdio ?? ["ignore", "pipe", "pipe"],
-      env: {
-        ...process.env,
-        HOME: home,
-        DENO_DIR: join(home, "deno"),
-        BUN_RUNTIME_TRANSPILER_CACHE_PATH: "0",
-        ...environment,
-      },
+      env: home === undefined
+        ? process.env
+        : { ...process.env, HOME: home, DENO_DIR: join(home, "deno") },
     });
     this.child.stdout?.on("data", (data: Buffer) => {
       this.stdout = Buffer.concat([this.stdout, data]);
@@ -162,6 +149,7 @@ class Run implements AsyncDisposable {
     if (this.#isRunning) this.kill("SIGKILL");
     this.child.stdout?.resume();
     await this.#closed;
+    this.#home?.[Symbol.dispose]();
   }
 }
 
@@ -571,7 +559,7 @@ for (const user of USERS) {
       await something.printed("create.directory");
       something.kill(signal);
       assert.equal(await something.status(), 0);
-      assert.match(something.stderr, /\n1 events?, 0 lost\n$/);
+      assert.match(something.stderr, /\n1 event, 0 lost\n$/);
     });
   }
 
@@ -600,7 +588,7 @@ for (const user of USERS) {
     await run.armed();
     // More than the pipe and the streams on both sides hold.
     const name = "x".repeat(200);
-    for (let i = 0; i < 5000; i++) mkdirSync(join(at.path, `${name}${i}`));
+    for (let i = 0; i < 1500; i++) mkdirSync(join(at.path, `${name}${i}`));
     run.kill("SIGTERM");
     run.child.stdout!.once("end", () => {}); // the pipe is read again after the exit only
     const exited = new Promise<number | null>((resolve) => run.child.on("exit", resolve));
@@ -1022,14 +1010,14 @@ for (const user of USERS) {
 test("doctor: the working directory if there is no path", async () => {
   const { status, stdout } = await runToEnd(["doctor", "--json"]);
   assert.equal(status, 0);
-  assert.equal(JSON.parse(stdout).path, homeOf(ME));
+  assert.equal(JSON.parse(stdout).path, process.cwd());
 });
 
 test("doctor: a path that is not there", async () => {
   const { status, stdout, stderr } = await runToEnd(["doctor", "/no/such/path"]);
   assert.equal(status, 1);
   assert.equal(stdout, "");
-  assert.match(stderr, /^sentinode doctor: Cannot examine \/no\/such\/path: .*\(ENOENT\)\n$/);
+  assert.match(stderr, /^sentinode doctor: Cannot examine \/no\/such\/path: .*\(ENOENT\)\n/);
 });
 
 test("doctor: a path that no backend may watch is 1", NEEDS_ROOT, async () => {

@@ -31,11 +31,12 @@ test("importing needs no permission", onDeno, async () => {
     `
       import * as sentinode from ${MODULE};
       import * as classify from ${JSON.stringify(moduleFile("classify/mod.ts"))};
-      console.log(typeof sentinode.watch, typeof classify.matches);
+      const { state } = Deno.permissions.querySync({ name: "ffi" });
+      console.log(typeof sentinode.watch, typeof classify.matches, state);
     `,
     { flags: [] },
   );
-  assert.deepEqual(ended, { status: 0, stdout: "function function\n", stderr: "" });
+  assert.deepEqual(ended, { status: 0, stdout: "function function prompt\n", stderr: "" });
 });
 
 test("importing opens nothing: no file, no library", async () => {

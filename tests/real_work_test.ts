@@ -1,5 +1,6 @@
 /**
- * Real tools at work under each backend, as root and as nobody: the picture that the events give is the tree on disk.
+ * Real tools at work under each backend, as root and as nobody: the picture that the events give is
+ * the tree on disk.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,6 @@
 /**
- * What a watch costs and gives back: time, memory, file descriptors, threads, and the process's own end.
+ * What a watch costs and gives back: time, memory, file descriptors, threads, and the process's own
+ * end.
  */
 
 import assert from "node:assert/strict";
@@ -30,7 +31,8 @@ class Directory implements Disposable {
 
 /** What the scripts below begin with: the file descriptors and threads of the process, counted. */
 const PRELUDE = `
-  import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+  import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+  import { readdirSync, readFileSync, readlinkSync } from "node:fs";
   import process from "node:process";
   import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
 
@@ -44,7 +46,7 @@ const PRELUDE = `
       }
     }).sort();
   }
-  const ours = (name) => fds().filter((link) => link.startsWith("anon_inode:") && link.includes(name));
+  const ours = (name) => fds().filter((link) => /^anon_inode:/.test(link) && link.includes(name));
   /** But for those that compile and collect garbage, which the engines start when they like. */
   const ENGINE = /^(HeapHelper|JITWorker|JSCWarmUp|mi-scavenger|V8 Default)/;
   const threads = () =>
@@ -112,7 +114,8 @@ for (const backend of BACKENDS) {
       const watchers = [];
       async function open(i) {
         mkdirSync(directory + "/" + i);
-        const watcher = watch(directory + "/" + i, { backend, actor: backend === "fanotify" && i % 2 === 1 });
+        const actor = backend === "fanotify" && i % 2 === 1;
+        const watcher = watch(directory + "/" + i, { backend, actor });
         await watcher.ready;
         watchers.push(watcher);
       }
@@ -196,7 +199,8 @@ for (const backend of BACKENDS) {
         // The runtime may close one of its own meanwhile; what is new is ours.
         for (const link of before) if (after.includes(link)) after.splice(after.indexOf(link), 1);
         const leaked = ours("inotify").length + ours("fanotify").length;
-        console.log(JSON.stringify({ fds: after.length, threads: threads() - threadsBefore, leaked }));
+        const more = threads() - threadsBefore;
+        console.log(JSON.stringify({ fds: after.length, threads: more, leaked }));
       `,
         directory.path,
         backend,
@@ -233,7 +237,9 @@ for (const backend of BACKENDS) {
       await watcher.ready;
       const make = async (n) => {
         for (let i = 0; i < 200; i++) {
-          for (let f = 0; f < 200; f++) closeSync(openSync(directory + "/" + (n + i * 200 + f), "wx"));
+          for (let f = 0; f < 200; f++) {
+            closeSync(openSync(directory + "/" + (n + i * 200 + f), "wx"));
+          }
           await new Promise((resolve) => setImmediate(resolve));
         }
       };
@@ -306,7 +312,9 @@ async function endOf(
   writeFileSync(
     script,
     `${PRELUDE}
-    const watchers = [watch(directory, { backend }), watch(directory, { backend, events: ["access"] })];
+    const watchers = [{}, { events: ["access"] }].map((more) =>
+      watch(directory, { backend, ...more })
+    );
     for (const watcher of watchers) await watcher.ready;
     (async () => {
       for await (const _ of watchers[0]);

@@ -57,7 +57,7 @@ export async function openTarget(
       if (!(error instanceof SystemError)) throw error;
       // Neither a path that is not there nor one that may not be read is there or readable in another way.
       if (error.errno === ENOENT || error.errno === ENOTDIR) throw error;
-      failure ??= error;
+      failure = error;
       refusals.push(error.message);
     }
   }

@@ -31,7 +31,8 @@ export class Model {
   /**
    * Begins with an empty directory.
    *
-   * @param mayMiss whether what comes and goes in a new directory may do so before the directory is watched
+   * @param mayMiss whether what comes and goes in a new directory may do so before anybody
+   * watches the directory
    */
   static ofNothing(root: string, mayMiss: boolean): Model {
     return new Model(root, mayMiss);

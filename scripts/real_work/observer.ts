@@ -79,8 +79,8 @@ export class Observer {
 }
 
 /**
- * Tells when everything that was done has been reported: what happens in a directory of its own, fed from the same
- * queue of the kernel, comes after all that happened before.
+ * Tells when everything that was done has been reported: what happens in a directory of its own,
+ * fed from the same queue of the kernel, comes after all that happened before.
  */
 export class Sentinel {
   readonly #directory: string;
@@ -92,7 +92,10 @@ export class Sentinel {
     this.#observer = observer;
   }
 
-  /** A sentinel on the queue that a watcher with `options` has, for what happens on the filesystem of `parent`. */
+  /**
+   * A sentinel on the queue that a watcher with `options` has, for what happens on the filesystem
+   * of `parent`.
+   */
   static async open(
     { backend, actor }: WatchOptions,
     parent: string = tmpdir(),

@@ -1,5 +1,6 @@
 /**
- * Child processes that leave the event loop of this one free, as any user, in the runtime that runs this.
+ * Child processes that leave the event loop of this one free, as any user, in the runtime that runs
+ * this.
  *
  * @module
  */
@@ -26,7 +27,9 @@ export interface Ended {
 export interface Surroundings {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** What it reads from its standard input, which ends after it: with a promise, when that resolves. */
+  /**
+   * What it reads from its standard input, which ends after it: with a promise, when that resolves.
+   */
   readonly input?: string | Promise<string>;
   /** Killed after this many ms. Default 120,000. */
   readonly deadline?: number;
@@ -66,7 +69,8 @@ export function run([program, ...args]: Command, surroundings: Surroundings = {}
       clearTimeout(timer);
       resolve({ code, signal, ...said });
     });
-    child.stdin.on("error", () => {}); // one that does not read its input may be gone before it is written
+    // One that does not read its input may be gone before it is written.
+    child.stdin.on("error", () => {});
     void Promise.resolve(input).then((text) => child.stdin.end(text));
     started?.(child);
   });

@@ -27,13 +27,15 @@ export interface Place {
   readonly home: string;
 }
 
-/** What may have been reported, where all of it is known beforehand. Paths are relative to the tree. */
+/**
+ * What may have been reported, where all of it is known beforehand. Paths are relative to the tree.
+ */
 export interface Expectation {
   /** Whether something of this name can have been there. */
   existed(path: string): boolean;
   /**
-   * Every rename, as `from -> to`, in any order; `?` stands for a name that the tool made up. Where there is no list, any
-   * renames of what existed will do.
+   * Every rename, as `from -> to`, in any order; `?` stands for a name that the tool made up. Where
+   * there is no list, any renames of what existed will do.
    */
   readonly renames?: readonly string[];
   /** Everything that came or left by a rename, as `in path` and `out path`, in order. */

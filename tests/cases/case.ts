@@ -6,16 +6,17 @@
  *
  *     @watch w ignore=*.log      the watched paths, with options
  *
- *     write w/a hello            a step: commands, and after the line of dashes their events in order
+ *     write w/a hello            a step: commands, and after the dashes their events in order
  *     ---
  *     create.file w/a
  *     modify.data w/a
  *     --- inotify                instead, for one of: inotify, filesystem (mark), inode (marks)
  *     ...
  *
- * Empty lines end steps. A path has a slash after it where the event says that it is a directory's, `~` before the kind
- * says that the event is synthetic, and `= path` after it is what it is another link of. In words `\s` is a space, `\n`
- * a line feed, `\xff` a byte and `{N}` repeats the character before it.
+ * Empty lines end steps. A path has a slash after it where the event says that it is a directory's,
+ * `~` before the kind says that the event is synthetic, and `= path` after it is what it is another
+ * link of. In words `\s` is a space, `\n` a line feed, `\xff` a byte and `{N}` repeats the
+ * character before it.
  *
  * @module
  */
@@ -137,7 +138,9 @@ function optionsOf(words: readonly string[]): WatchOptions {
 
 type Place = (path: string) => Buffer;
 
-/** The commands. Each is done without a turn of the event loop, so that nothing is read in between. */
+/**
+ * The commands. Each is done without a turn of the event loop, so that nothing is read in between.
+ */
 const COMMANDS: Readonly<Record<string, (at: Place, ...words: string[]) => void>> = {
   mkdir: (at, ...paths) => {
     const recursive = paths[0] === "-p";

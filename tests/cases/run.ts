@@ -1,5 +1,6 @@
 /**
- * Runs all cases one way and prints how each ended as one line of JSON: for users other than the one who tests.
+ * Runs all cases one way and prints how each ended as one line of JSON: for users other than the
+ * one who tests.
  *
  * @module
  */
