@@ -19,6 +19,14 @@
 
 export { watch } from "./watch/watch.ts";
 export { Watcher, type WatcherStats } from "./watch/watcher.ts";
+export {
+  type Capabilities,
+  capabilities,
+  type CapabilityName,
+  type Limit,
+  type Probe,
+  type ProbeName,
+} from "./watch/capabilities.ts";
 export type { WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";
 export type {

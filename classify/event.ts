@@ -68,6 +68,8 @@ export interface WatchEvent {
   readonly pathBytes?: Uint8Array;
   /** `rename`: the old path. */
   readonly from?: string;
+  /** The old path's bytes, present where it is not valid UTF-8. */
+  readonly fromBytes?: Uint8Array;
   /** Whether it happened to a directory; absent where the event is not about a file. */
   readonly isDirectory?: boolean | undefined;
   /** When it was read, in ms since the epoch. */
@@ -103,6 +105,7 @@ export class FileEvent implements WatchEvent {
   readonly backend: string;
   declare pathBytes?: Uint8Array;
   declare from?: string;
+  declare fromBytes?: Uint8Array;
   declare synthetic?: true;
   declare actor?: Actor;
   attributes: Attributes = NONE;
@@ -150,9 +153,11 @@ export class FileEvent implements WatchEvent {
 
   /** The same names without `raw`; bytes in base64. */
   toJSON(): Record<string, unknown> {
-    const { pathBytes, ...rest } = this;
-    return pathBytes === undefined
-      ? rest
-      : { ...rest, pathBytes: Buffer.from(pathBytes).toString("base64") };
+    const json: Record<string, unknown> = Object.fromEntries(Object.entries(this));
+    for (const name of ["pathBytes", "fromBytes"] as const) {
+      const bytes = this[name];
+      if (bytes !== undefined) json[name] = Buffer.from(bytes).toString("base64");
+    }
+    return json;
   }
 }

@@ -71,7 +71,9 @@ export async function follow(
     await out.write(pieces);
     if (seen === most || stop.reason !== undefined) break;
   }
-  if (stop.signalExit !== undefined) await err.line(`${seen} ${seen === 1 ? "event" : "events"}, ${lost} lost`);
+  if (stop.signalExit !== undefined) {
+    await err.line(`${seen} ${seen === 1 ? "event" : "events"}, ${lost} lost`);
+  }
   if (seen > 0) return 0;
   return stop.signalExit ?? (stop.reason === "timeout" ? TIMED_OUT : 0);
 }

@@ -361,7 +361,7 @@ const hasCompiler = spawnSync("cc", ["--version"]).status === 0;
 const needsCompiler = hasCompiler ? {} : { skip: "no C compiler (cc)" };
 
 test("every file of ffi/abi is compared", () => {
-  const files = readdirSync(new URL("../ffi/abi/", import.meta.url)).sort();
+  const files = readdirSync(new URL("../ffi/abi/", import.meta.url).pathname).sort();
   assert.deepEqual(files, [...Object.keys(MODULES), "arch.ts"].sort());
 });
 

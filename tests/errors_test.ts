@@ -39,24 +39,28 @@ interface Told {
   readonly fds: number;
 }
 
-/** Prints the error of `watch(PATH, OPTIONS)`, after `before` was run; `below` is the script's own directory. */
-function refused(path: string, options: WatchOptions, before = ""): string {
+/** A script that uses up what `use` does, and prints the error of `watch(path, options)`. */
+function refused(path: string, options: WatchOptions, use = ""): string {
   return `
-    import { chmodSync, mkdirSync, readdirSync } from "node:fs";
+    import { readdirSync } from "node:fs";
     import { watch } from ${MODULE};
-    await watch("/proc/self/fd", { recursive: false, backend: "inotify" }).ready.catch(() => {}); // libc is loaded
-    ${before}
+    import { openLibc } from ${JSON.stringify(moduleFile("ffi/libc.ts"))};
+    import { cString } from ${JSON.stringify(moduleFile("ffi/text.ts"))};
+    const libc = await openLibc();
+    ${use}
     const count = () => readdirSync("/proc/self/fd").length;
-    const fds = count();
+    const before = count();
     const watcher = watch(${JSON.stringify(path)}, ${JSON.stringify(options)});
     const error = await watcher.ready.then(() => undefined, (error) => error);
     const thrown = await watcher[Symbol.asyncIterator]().next().then(() => undefined, (error) => error);
     await watcher.close();
+    const until = performance.now() + 5000; // Bun closes the copy that its stream holds in a later turn
+    while (count() > before && performance.now() < until) await new Promise(setImmediate);
     const { name, code, errno, syscall, path, hint, message } = error ?? {};
     console.log(JSON.stringify({
-      name, code, errno, syscall, path, hint, message, same: error === thrown, fds: count() - fds,
+      name, code, errno, syscall, path, hint: hint?.replaceAll(process.pid, "OURS"), message,
+      same: error === thrown, fds: count() - before,
     }));
-    process.exit(); // the watcher above, whose loop need not end here
   `;
 }
 
@@ -163,7 +167,7 @@ function openQueues(): number {
 async function noneIsLeft(before: number): Promise<void> {
   const until = performance.now() + 5000;
   while (openFds() > before && performance.now() < until) await new Promise(setImmediate);
-  assert.equal(openFds(), before, "no file descriptor is left");
+  assert(openFds() <= before, "no file descriptor is left");
 }
 
 for (const backend of BACKENDS) {
@@ -328,37 +332,9 @@ for (const { sysctl, value, use, backend, tells, holds } of LIMITS) {
   const skip = hasUserNamespaces ? false : "needs user namespaces";
   test(`${tells} is used up, ${backend}`, { skip }, async () => {
     using directory = new TemporaryDirectory();
-    const told = await tell(
-      `
-        import { openLibc } from ${JSON.stringify(moduleFile("ffi/libc.ts"))};
-        import { cString } from ${JSON.stringify(moduleFile("ffi/text.ts"))};
-        import { readdirSync } from "node:fs";
-        import { watch } from ${MODULE};
-        const libc = await openLibc();
-        ${use}
-        const fds = readdirSync("/proc/self/fd").length;
-        const watcher = watch(${JSON.stringify(directory.path)}, { backend: "${backend}" });
-        const error = await watcher.ready.then(() => undefined, (error) => error);
-        const thrown = await watcher[Symbol.asyncIterator]().next().then(() => undefined, (error) => error);
-        await watcher.close();
-        const { name, code, errno, syscall, path, hint, message } = error ?? {};
-        console.log(JSON.stringify({
-          name, code, errno, syscall, path, hint: hint?.replaceAll(process.pid, "OURS"), message,
-          same: error === thrown, fds: readdirSync("/proc/self/fd").length - fds,
-        }));
-      `,
-      {
-        under: [
-          "unshare",
-          "--user",
-          "--map-root-user",
-          "sh",
-          "-c",
-          `echo ${value} > /proc/sys/user/${sysctl} && exec "$@"`,
-          "sh",
-        ],
-      },
-    );
+    const limited = `echo ${value} > /proc/sys/user/${sysctl} && exec "$@"`;
+    const under = ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"];
+    const told = await tell(refused(directory.path, { backend }, use), { under });
     assert.equal(told.name, "WatchLimitError", told.message);
     assert(told.code === "EMFILE" || told.code === "ENOSPC", told.code);
     const pattern = `(${tells}|user.${sysctl}) is \\d+, held by .*\\(OURS\\) ${holds}\\b.*sysctl`;

@@ -37,15 +37,16 @@ import {
   FAN_Q_OVERFLOW,
   FAN_RENAME,
 } from "../ffi/abi/fanotify.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from "../ffi/abi/open.ts";
-import { systemError, UnsupportedError } from "../ffi/errno.ts";
+import { ESTALE } from "../ffi/abi/errno.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from "../ffi/abi/open.ts";
+import { SystemError, systemError, UnsupportedError } from "../ffi/errno.ts";
 import { fileStatus, readLink } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { bytesUnlessText, cString, decodeText } from "../ffi/text.ts";
+import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
 import { Actors } from "./actor.ts";
 import type { Circumstances, Feed } from "./feed.ts";
-import { Hub, type Node } from "./hub.ts";
+import { Hub, join, type Node, type Reach } from "./hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ONDIR;
@@ -82,15 +83,36 @@ interface Pending {
   readonly actors: ReadonlyMap<number, Actor> | undefined;
   /** The sequence number of the first byte: how many were read before. */
   readonly first: number;
+  /** The offset of the first record that is not processed yet. */
+  next: number;
 }
 
-/** Where a directory is until the record with this number is processed. */
-interface Position {
-  readonly until: number;
-  readonly parent: HandleKey;
+/** Where a file was brought by a rename. */
+interface Rename {
+  readonly key: HandleKey;
+  readonly to: Node<Mark>;
+  readonly name: string;
+  readonly nameBytes: Uint8Array | undefined;
+  readonly isDirectory: boolean;
+}
+
+/** Where a directory is: a name below a parent, or a path of its own. */
+interface Place {
+  readonly parent: HandleKey | undefined;
   readonly name: string;
   readonly nameBytes: Uint8Array | undefined;
 }
+
+/** Where a directory is until the record with this number is processed. */
+interface Position extends Place {
+  readonly until: number;
+}
+
+/** Below no target. */
+const NOWHERE: Place = { parent: undefined, name: "?", nameBytes: undefined };
+
+/** How long the record of a removal that has happened may take to be queued, in ms. Measured: microseconds. */
+const PATIENCE = 100;
 
 /** The hub of an fanotify group. */
 export class FanotifyHub extends Hub<Mark> {
@@ -104,6 +126,12 @@ export class FanotifyHub extends Hub<Mark> {
   >();
   readonly #pending: Pending[] = [];
   readonly #positions = new HandleTable<Position[]>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Since when a directory that has gone waits for the record of its removal. */
+  #waitsSince: number | undefined;
+  /** The renames since the queue was last read to its end, by file, and those of files that were renamed more than once. */
+  readonly #renames = new HandleTable<Rename[]>();
+  readonly #renamedOften: Rename[][] = [];
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
@@ -229,6 +257,7 @@ export class FanotifyHub extends Hub<Mark> {
   /** Closes the group if nobody is fed from it. */
   override closeIfIdle(): void {
     if (this.isClosed || this.feeds.size > 0) return;
+    clearTimeout(this.#timer);
     this.stop();
     this.group.close();
     this.#pending.length = 0;
@@ -266,12 +295,22 @@ export class FanotifyHub extends Hub<Mark> {
   // --- marks on directories ---
 
   protected override mark(node: Node<Mark>): "new" | "known" {
-    const feeds = this.feedsOf(node);
+    const shown = this.tree.path(node);
+    if (node.parent !== null && this.#isWhole(node.parent)) {
+      // The filesystem's mark covers it; all that is needed is to know it.
+      if (node.tag.mark !== undefined) return "known";
+      const place = this.reach(node.parent);
+      const key = place && this.#identifyEntry(place.path, node);
+      place?.release();
+      if (key === undefined) throw new SystemError(`Cannot find ${shown}`, { errno: ESTALE });
+      node.tag.mark = { key, isInode: false };
+      this.#table.set(key, node);
+      return "new";
+    }
     let mask = STRUCTURE | FAN_EVENT_ON_CHILD;
-    for (const feed of feeds) mask |= fanotifyMask(feed.filter.patterns);
+    for (const feed of this.feedsOf(node)) mask |= fanotifyMask(feed.filter.patterns);
     if (node.tag.anchors.length > 0) mask |= FAN_DELETE_SELF | FAN_MOVE_SELF;
     const path = this.entryBytes(node);
-    const shown = this.tree.path(node);
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) throw systemError(this.libc, `watch ${shown}`, { syscall: "open", path: shown });
     try {
@@ -286,6 +325,31 @@ export class FanotifyHub extends Hub<Mark> {
     } finally {
       this.libc.close(fd);
     }
+  }
+
+  /** The key of a subdirectory of `directory`. */
+  #identifyEntry(directory: Uint8Array, { name, nameBytes }: Node<Mark>): HandleKey | undefined {
+    const path = cString(join(directory, nameBytes ?? encodeText(name)));
+    const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0) return undefined;
+    const key = identify(this.libc, fd)?.key;
+    this.libc.close(fd);
+    return key;
+  }
+
+  /** On a filesystem that is marked as a whole by handle, wherever the directory has gone since. */
+  protected override reach(node: Node<Mark>): Reach | undefined {
+    if (!this.#isWhole(node)) return super.reach(node);
+    const { key } = node.tag.mark!;
+    for (const whole of this.#wholes) {
+      if (!isSameFilesystem(whole, "filesystem", key)) continue;
+      const fd = openHandle(this.libc, whole.fd, key);
+      if (fd < 0) continue;
+      // The dot makes it a directory again where symlinks are not followed.
+      const path = encodeText(`/proc/self/fd/${fd}/.`);
+      return { path, release: () => void this.libc.close(fd) };
+    }
+    return undefined;
   }
 
   protected override unmark(node: Node<Mark>): void {
@@ -305,7 +369,13 @@ export class FanotifyHub extends Hub<Mark> {
       this.caughtUp();
       return false;
     }
-    this.#process(this.#pending[0]!);
+    if (!this.#process(this.#pending[0]!)) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        void this.run();
+      }, 1);
+      return false;
+    }
     this.#pending.shift();
     return true;
   }
@@ -315,7 +385,7 @@ export class FanotifyHub extends Hub<Mark> {
     const first = this.group.bytesRead;
     const batch = this.group.read();
     if (batch === undefined) return false;
-    this.#pending.push({ batch, actors: this.#whoDid(batch), first });
+    this.#pending.push({ batch, actors: this.#whoDid(batch), first, next: 0 });
     return true;
   }
 
@@ -333,7 +403,10 @@ export class FanotifyHub extends Hub<Mark> {
     return actors;
   }
 
-  #process({ batch, actors, first }: Pending): void {
+  /** Processes a batch; false where it has to wait for what is not queued yet. */
+  #process(pending: Pending): boolean {
+    const { batch, actors, first } = pending;
+    const { length } = batch;
     const record = new FanotifyRecord(batch);
     const about: Mutable<Circumstances> = {
       time: Date.now(),
@@ -342,20 +415,33 @@ export class FanotifyHub extends Hub<Mark> {
       pid: 0,
       actor: undefined,
     };
-    const { length } = batch;
-    for (let at = 0; at < length;) {
+    while (pending.next < length) {
+      const at = pending.next;
+      const end = record.read(at, length);
       about.offset = at;
       this.#sequence = first + at;
-      at = record.read(at, length);
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
-        continue;
+      } else {
+        if (!this.#isPlaced(record)) return false;
+        const { pid } = record;
+        about.pid = pid;
+        about.actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
+        this.#happened(record, about);
       }
-      const { pid } = record;
-      about.pid = pid;
-      about.actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
-      this.#happened(record, about);
+      pending.next = end;
     }
+    return true;
+  }
+
+  /** Whether the directories of a record are known, or could be found. */
+  #isPlaced(record: FanotifyRecord): boolean {
+    const { bits, batch, directory } = record;
+    if (this.#wholes.length === 0) return true;
+    if (directory >= 0 && this.#find(batch.words, directory) === undefined) return false;
+    if ((bits & FAN_RENAME) === 0) return true;
+    const { target } = record;
+    return target === undefined || this.#find(batch.words, target.directory) !== undefined;
   }
 
   /** Without privileges the kernel names nobody but ourselves. */
@@ -376,17 +462,14 @@ export class FanotifyHub extends Hub<Mark> {
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     let kinds = fanotifyKinds(bits);
+    const told = this.wereTold(node, name, nameBytes);
     if ((bits & FAN_CREATE) !== 0) {
-      if (this.wasAnnounced(node, name, nameBytes)) {
-        kinds = kinds.filter((kind) => kind !== "create");
-      }
       // Both in one mask: what is there now tells which came last.
       if ((bits & FAN_DELETE) !== 0 && this.looker.exists(this.entryBytes(node, name, nameBytes))) {
         kinds = ["remove", ...kinds.filter((kind) => kind !== "remove")];
       }
     }
-    if ((bits & FAN_DELETE) !== 0) this.wasAnnounced(node, name, nameBytes);
-    this.entry(node, name, nameBytes, false, kinds, about);
+    this.entry(node, name, nameBytes, false, kinds, about, told);
   }
 
   /** Something happened to a directory: itself, or as an entry of `node`. */
@@ -403,20 +486,17 @@ export class FanotifyHub extends Hub<Mark> {
       return;
     }
     const nameBytes = record.nameBytes(name);
-    const isNew = (bits & FAN_CREATE) !== 0 && !this.wasAnnounced(node, name, nameBytes);
-    const told = isNew ? kinds : kinds.filter((kind) => kind !== "create.directory");
-    this.entry(node, name, nameBytes, true, told, about);
+    const told = this.wereTold(node, name, nameBytes);
+    this.entry(node, name, nameBytes, true, kinds, about, told);
     if ((bits & FAN_CREATE) !== 0 && object >= 0 && this.feedsOf(node).length > 0) {
       const known = child !== undefined && child.parent === node;
       const added = known
         ? child
         : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
-      if (!this.#isWhole(node) && (bits & FAN_DELETE) === 0) this.armNew(added, about);
+      const isAnew = !this.#isWhole(node) && (bits & FAN_DELETE) === 0;
+      if (isAnew && this.isRecursive(added)) this.armNew(added, this.feedsOf(added), about);
     }
-    if ((bits & FAN_DELETE) !== 0) {
-      this.wasAnnounced(node, name, nameBytes);
-      if (object >= 0) this.#forget(object, record, about);
-    }
+    if ((bits & FAN_DELETE) !== 0 && object >= 0) this.#forget(object, record, about);
   }
 
   /** The kernel announces the end of a target that has a mark of its own. */
@@ -447,6 +527,7 @@ export class FanotifyHub extends Hub<Mark> {
    * of the creation stands before what happened inside in between.
    */
   protected override caughtUp(): void {
+    this.#tellMerged();
     super.caughtUp();
     this.#positions.clear();
     for (const node of this.#departed) {
@@ -473,31 +554,69 @@ export class FanotifyHub extends Hub<Mark> {
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
-    const isAnnounced = to !== undefined && this.wasAnnounced(to, newName, newNameBytes);
-    if (from !== undefined || !isAnnounced) {
-      this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about);
+    const told = to && this.wereTold(to, newName, newNameBytes);
+    this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
+    if (record.object < 0) return;
+    if (from !== undefined && to !== undefined) {
+      const key = copyKey(words, record.object);
+      const rename: Rename = { key, to, name: newName, nameBytes: newNameBytes, isDirectory };
+      const renames = this.#renames.get(key, 0);
+      if (renames === undefined) this.#renames.set(key, [rename]);
+      else if (renames.push(rename) === 2) this.#renamedOften.push(renames);
     }
-    if (!isDirectory || record.object < 0) return;
+    if (!isDirectory) return;
+    const replaced = to && this.tree.child(to, newName, newNameBytes);
+    // The directory that was there must have been empty; what the kernel still says of it is of no name.
+    if (replaced !== undefined && replaced !== child) this.tree.move(replaced, null, "?");
     if (child !== undefined) {
       for (const feed of [...child.tag.anchors]) {
         if (feed.only === undefined) this.rootGone(feed, child, "rename.out", about);
       }
       this.tree.move(child, to ?? null, newName, newNameBytes);
+      this.disarm(child);
     }
-    if (to === undefined) {
-      if (child !== undefined) this.disarm(child);
-      return;
-    }
+    if (to === undefined) return;
     const node = child ?? this.#learn(to, newName, copyKey(words, record.object), newNameBytes);
-    if (!this.#isWhole(to)) {
-      this.disarm(node);
-      if (node.tag.mark?.isInode !== true) this.armNew(node, about);
-      return;
+    const feeds = this.feedsOf(node);
+    const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
+    const newcomers = isNew ? feeds : feeds.filter((feed) => !sources.includes(feed));
+    if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
+  }
+
+  /**
+   * Tells the renames that the kernel merged. It takes a record for equal to an earlier one of the same file and names, so
+   * of a → b, b → a, a → b the last is not told; where the file is shows it.
+   */
+  #tellMerged(): void {
+    const now: Circumstances = {
+      time: Date.now(),
+      source: undefined,
+      offset: 0,
+      pid: 0,
+      actor: undefined,
+    };
+    for (const renames of this.#renamedOften) {
+      const last = renames.at(-1)!;
+      if (this.#isThere(last)) continue;
+      const actual = renames.find((rename) => this.#isThere(rename));
+      if (actual === undefined) continue;
+      const { to, name, nameBytes, isDirectory, key } = actual;
+      this.moved(last.to, last.name, last.nameBytes, to, name, nameBytes, isDirectory, now);
+      const node = isDirectory ? this.#table.get(key, 0) : undefined;
+      if (node !== undefined) this.tree.move(node, to, name, nameBytes);
     }
-    const newcomers = this.feedsOf(node).filter((feed) =>
-      feed.recursive && !sources.includes(feed)
-    );
-    if (newcomers.length > 0) this.announceTree(node, newcomers, about);
+    this.#renamedOften.length = 0;
+    this.#renames.clear();
+  }
+
+  /** Whether the renamed file is where this rename brought it. */
+  #isThere({ key, to, name, nameBytes }: Rename): boolean {
+    const path = this.entryBytes(to, name, nameBytes);
+    const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (fd < 0) return false;
+    const identity = identify(this.libc, fd);
+    this.libc.close(fd);
+    return identity !== undefined && isKey(identity.key, 0, key);
   }
 
   /** Whether `node` is on a filesystem that is marked as a whole. */
@@ -509,17 +628,19 @@ export class FanotifyHub extends Hub<Mark> {
 
   // --- from a handle to a directory ---
 
-  /** The directory of the key at word `at`; undefined where it is unknown and cannot be looked up. */
+  /** The directory of the key at word `at`; undefined where nothing is known of it. */
   #nodeAt(words: Int32Array, at: number): Node<Mark> | undefined {
     const last = this.#last;
     if (last?.tag.mark !== undefined && isKey(words, at, last.tag.mark.key)) return last;
-    const node = this.#table.get(words, at) ?? this.#resolve(words, at);
-    this.#last = node;
+    const node = this.#table.get(words, at);
+    if (node !== undefined) this.#last = node;
     return node;
   }
 
-  #resolve(words: Int32Array, at: number): Node<Mark> | undefined {
-    if (this.#wholes.length === 0) return undefined;
+  /** {@linkcode #nodeAt}, or the directory is looked for; undefined where that has to wait. */
+  #find(words: Int32Array, at: number): Node<Mark> | undefined {
+    const known = this.#nodeAt(words, at);
+    if (known !== undefined) return known;
     if (this.#outside > MOST_OUTSIDE) this.#forgetOutside();
     return this.#place(copyKey(words, at));
   }
@@ -527,35 +648,46 @@ export class FanotifyHub extends Hub<Mark> {
   /**
    * Places a directory that is met for the first time, and its parents up to a known one, as they were when the record
    * in hand was made. The kernel only tells where they are now; what moved or removed them since is still queued, so the
-   * queue is read ahead, and the first such record says where the directory was until then.
+   * queue is read ahead, and the first such record says where the directory was until then. A directory may be dead a
+   * moment before the record of its removal is queued: then there is no place yet.
    */
-  #place(key: HandleKey): Node<Mark> {
+  #place(key: HandleKey): Node<Mark> | undefined {
     const known = this.#table.get(key, 0);
     if (known !== undefined) return known;
     const now = this.#locate(key);
-    const then = this.#positionUntilMoved(key);
-    const { parent, name, nameBytes } = then ?? now;
+    const place = this.#positionUntilMoved(key) ?? now ?? this.#giveUp();
+    if (place === undefined) return undefined;
+    const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);
+    if (parentNode === undefined) return undefined;
     if (parentNode === null || this.feedsOf(parentNode).length === 0) this.#outside++;
+    this.#waitsSince = undefined;
     return this.#learn(parentNode, name, key, nameBytes);
   }
 
-  /** Where a directory is now: below a parent, or for the root of a mount (or what is gone) a path of its own. */
-  #locate(key: HandleKey): {
-    parent: HandleKey | undefined;
-    name: string;
-    nameBytes: Uint8Array | undefined;
-  } {
+  /** A place for what has gone without a record, once that was waited for; its removal was lost, or is very old. */
+  #giveUp(): Place | undefined {
+    this.#waitsSince ??= performance.now();
+    return performance.now() - this.#waitsSince < PATIENCE ? undefined : NOWHERE;
+  }
+
+  /** Where a directory is now: below a parent, or for the root of a mount a path of its own; undefined where it is gone. */
+  #locate(key: HandleKey): Place | undefined {
+    let isGone = false;
     for (const whole of this.#wholes) {
       const fd = openHandle(this.libc, whole.fd, key);
-      if (fd < 0) continue;
+      if (fd < 0) {
+        isGone ||= this.libc.errno() === ESTALE;
+        continue;
+      }
       const parentFd = openParent(this.libc, fd);
       const parent = parentFd < 0 ? undefined : identify(this.libc, parentFd);
       const mountId = identify(this.libc, fd)?.mountId;
-      const path = readLink(this.libc, `/proc/self/fd/${fd}`)?.slice() ?? cString("?");
+      const path = readLink(this.libc, `/proc/self/fd/${fd}`)?.slice() ?? encodeText("?");
       const links = fileStatus(this.libc, cString(""), fd)?.links ?? 0;
       if (parentFd >= 0) this.libc.close(parentFd);
       this.libc.close(fd);
+      isGone ||= links === 0;
       if (links === 0 || parent === undefined) continue; // removed, or not below this mount
       if (parent.mountId !== mountId || isKey(parent.key, 0, key)) {
         return { parent: undefined, name: decodeText(path), nameBytes: undefined };
@@ -564,7 +696,7 @@ export class FanotifyHub extends Hub<Mark> {
       const name = decodeText(bytes);
       return { parent: parent.key, name, nameBytes: bytesUnlessText(bytes, 0, bytes.length, name) };
     }
-    return { parent: undefined, name: "?", nameBytes: undefined };
+    return isGone ? undefined : NOWHERE;
   }
 
   /** Where the queue says the directory is until it moves or goes; undefined where it stays. */

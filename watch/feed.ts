@@ -116,6 +116,7 @@ export class Feed {
       about.source,
       about.offset,
     );
+    if (about.source === undefined) event.synthetic = true; // no record: found by looking
     this.#events.push(event);
     return event;
   }

@@ -8,13 +8,13 @@
 import { setImmediate } from "node:timers";
 import { type DirectoryNode, DirectoryTree, nameKey } from "../backends/tree.ts";
 import type { FileEvent } from "../classify/event.ts";
-import type { Kind } from "../classify/kinds.ts";
-import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
+import { type Kind, matches } from "../classify/kinds.ts";
+import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { cString } from "../ffi/text.ts";
+import { cString, encodeText } from "../ffi/text.ts";
 import type { Circumstances, Feed } from "./feed.ts";
 import { Looker } from "./look.ts";
 
@@ -27,12 +27,26 @@ export interface Tag<Mark> {
   /** Feeds that want what happens in this directory, valid while `epoch` is the tree's. */
   feeds: readonly Feed[];
   epoch: number;
-  /** Names that were announced by looking and may be announced again by what is still queued. */
-  announced: Set<string> | undefined;
+  /** Names that were announced by looking, and to whom; what is still queued may announce them again. */
+  announced: Map<string, readonly Feed[]> | undefined;
 }
 
 /** A directory of a hub's tree. */
 export type Node<Mark> = DirectoryNode<Tag<Mark>>;
+
+/** Where a directory is for system calls, and how that is given back. */
+export interface Reach {
+  readonly path: Uint8Array;
+  readonly release: () => void;
+}
+
+/** What was found by looking: no record, no actor, told to some feeds only. */
+interface Finding extends Circumstances {
+  readonly feeds: readonly Feed[];
+}
+
+/** How a directory that has gone refuses. */
+const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
 
 /** How long arming goes on before others get their turn, in ms. */
 const TURN = 8;
@@ -199,6 +213,7 @@ export abstract class Hub<Mark> {
     isDirectory: boolean,
     kinds: readonly Kind[],
     about: Circumstances,
+    told: readonly Feed[] = NOBODY,
   ): void {
     const feeds = this.feedsOf(node);
     if (feeds.length === 0) return;
@@ -218,6 +233,7 @@ export abstract class Hub<Mark> {
       for (let j = 0; j < feeds.length; j++) {
         const feed = feeds[j]!;
         if (feed.only !== undefined && feed.only !== name) continue;
+        if (told.length > 0 && told.includes(feed) && matches(kind, "create")) continue;
         const event = feed.event(kind, path, isDirectory, about);
         if (event === undefined) continue;
         this.#complete(feed, event, node, name, nameBytes, about);
@@ -258,6 +274,7 @@ export abstract class Hub<Mark> {
     newNameBytes: Uint8Array | undefined,
     isDirectory: boolean,
     about: Circumstances,
+    told: readonly Feed[] = NOBODY,
   ): void {
     const sources = from === undefined ? NOBODY : this.feedsOf(from);
     const targets = to === undefined ? NOBODY : this.feedsOf(to);
@@ -268,11 +285,12 @@ export abstract class Hub<Mark> {
         !feed.ignores(oldPath, isDirectory);
       const came = newPath !== undefined && targets.includes(feed) && takes(feed, newName) &&
         !feed.ignores(newPath, isDirectory);
+      if (came && !left && told.includes(feed)) continue;
       if (came) {
         const kind = left ? "rename" : "rename.in";
         const event = feed.event(kind, newPath, isDirectory, about);
         if (event !== undefined) {
-          if (left) event.from = feed.spell(oldPath);
+          if (left) this.#completeFrom(feed, event, oldPath, from!, name, nameBytes);
           this.#complete(feed, event, to!, newName, newNameBytes, about);
         }
       } else if (left) {
@@ -313,6 +331,19 @@ export abstract class Hub<Mark> {
     }
   }
 
+  #completeFrom(
+    feed: Feed,
+    event: FileEvent,
+    path: string,
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): void {
+    event.from = feed.spell(path);
+    if (nameBytes === undefined && node.isText) return;
+    event.fromBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
+  }
+
   /** The path of an entry as a C string. */
   protected entryBytes(
     node: Node<Mark>,
@@ -340,58 +371,46 @@ export abstract class Hub<Mark> {
   }
 
   /**
-   * Arms a directory that has just appeared, with all below it. What is found inside was there before the watch and is
-   * announced by nobody else, so it is announced here: watch first, look then, and what is told twice is dropped.
+   * Arms a directory that has just appeared, with all below it. What is found inside was there before the watch, or came
+   * with it, and is announced by nobody else, so it is announced here, to those of `feeds` who want it: watch first, look
+   * then, and what is told twice is dropped.
    */
-  protected armNew(node: Node<Mark>, about: Circumstances): void {
-    if (!this.isRecursive(node)) return;
+  protected armNew(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
     const waiting = [node];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      waiting.push(...this.#armOne(next, false, about));
+      waiting.push(...this.#armOne(next, false, { ...nobody(about), feeds }));
     }
   }
 
-  /** Announces what is inside a directory that was moved in, where the kernel watches the filesystem as a whole. */
-  protected announceTree(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
-    const waiting = [this.tree.path(node)];
-    for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
-      for (const entry of readDirectory(this.libc, cString(path)) ?? []) {
-        const entryPath = `${path}/${entry.name}`;
-        const look = this.looker.create(entryPath, cString(entryPath), about.time);
-        const isDirectory = entry.isDirectory ?? look.kind === "create.directory";
-        for (const feed of feeds) {
-          const event = feed.event(look.kind, entryPath, isDirectory, nobody(about));
-          if (event !== undefined) event.synthetic = true;
-        }
-        if (isDirectory) waiting.push(entryPath);
-      }
-    }
+  /** Where system calls find a directory; undefined where it is gone. */
+  protected reach(node: Node<Mark>): Reach | undefined {
+    return { path: this.tree.bytes(node), release: () => {} };
   }
 
   /** Arms one directory; the subdirectories to arm next. */
-  #armOne(
-    node: Node<Mark>,
-    isRoot: boolean,
-    about: Circumstances | undefined,
-  ): Node<Mark>[] {
+  #armOne(node: Node<Mark>, isRoot: boolean, found: Finding | undefined): Node<Mark>[] {
     try {
       this.mark(node);
     } catch (error) {
       // Between its announcement and its mark a directory may vanish, or be replaced by something else.
-      const vanished = error instanceof SystemError && [ENOENT, ENOTDIR].includes(error.errno);
+      const vanished = error instanceof SystemError && GONE.includes(error.errno);
       if (isRoot || !vanished) this.#refused(node, isRoot, error);
       if (vanished) this.tree.remove(node);
       return [];
     }
     if (!this.isRecursive(node)) return [];
-    const entries = readDirectory(this.libc, this.entryBytes(node));
-    if (entries === undefined) return []; // gone, or unreadable: inotify and fanotify ask for read permission too
+    const place = this.reach(node);
+    if (place === undefined) return [];
     const next: Node<Mark>[] = [];
-    for (const entry of entries) {
-      const isDirectory = entry.isDirectory ?? this.#isDirectory(node, entry);
-      if (about !== undefined) this.#announce(node, entry, isDirectory, about);
+    // Where it cannot be read it is gone: inotify and fanotify asked for the permission already.
+    for (const entry of readDirectory(this.libc, cString(place.path)) ?? []) {
+      const { name, nameBytes } = entry;
+      const path = cString(join(place.path, nameBytes ?? encodeText(name)));
+      const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
+      if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
       if (isDirectory) next.push(...this.#wantedChild(node, entry));
     }
+    place.release();
     return next;
   }
 
@@ -407,36 +426,38 @@ export abstract class Hub<Mark> {
   #announce(
     node: Node<Mark>,
     { name, nameBytes }: DirectoryEntry,
+    pathBytes: Uint8Array<ArrayBuffer>,
     isDirectory: boolean,
-    about: Circumstances,
+    found: Finding,
   ): void {
     const key = nameKey(name, nameBytes);
     const { tag } = node;
     if (tag.announced?.has(key)) return;
-    (tag.announced ??= new Set()).add(key);
+    const feeds = this.feedsOf(node).filter((feed) => found.feeds.includes(feed));
+    (tag.announced ??= new Map()).set(key, feeds);
     this.#announcing.add(node);
     const path = this.tree.prefix(node) + name;
-    const feeds = this.feedsOf(node);
-    const look = isDirectory
-      ? { kind: "create.directory" as const }
-      : this.looker.create(path, this.entryBytes(node, name, nameBytes), about.time);
+    const kind = isDirectory
+      ? "create.directory"
+      : this.looker.create(path, pathBytes, found.time).kind;
     for (const feed of feeds) {
-      const event = feed.event(look.kind, path, isDirectory, nobody(about));
-      if (event === undefined) continue;
-      event.synthetic = true;
-      if (nameBytes !== undefined || !node.isText) {
-        event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
-      }
+      const event = feed.event(kind, path, isDirectory, found);
+      if (event !== undefined) this.#complete(feed, event, node, name, nameBytes, found);
     }
   }
 
-  /** Whether the name was already announced by looking; asked once for each name. */
-  protected wasAnnounced(node: Node<Mark>, name: string, nameBytes?: Uint8Array): boolean {
-    return node.tag.announced?.delete(nameKey(name, nameBytes)) ?? false;
-  }
-
-  #isDirectory(node: Node<Mark>, { name, nameBytes }: DirectoryEntry): boolean {
-    return fileStatus(this.libc, this.entryBytes(node, name, nameBytes))?.type === "directory";
+  /** Those to whom the name was already announced by looking; asked once for each name. */
+  protected wereTold(
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): readonly Feed[] {
+    const { announced } = node.tag;
+    if (announced === undefined) return NOBODY;
+    const key = nameKey(name, nameBytes);
+    const told = announced.get(key);
+    announced.delete(key);
+    return told ?? NOBODY;
   }
 
   /** A directory that the kernel refuses: an error for the target itself, a gap in the coverage of all else. */
@@ -463,6 +484,15 @@ export abstract class Hub<Mark> {
 /** What was found by looking has no record and no actor: who made a directory need not have filled it. */
 function nobody({ time }: Circumstances): Circumstances {
   return { time, source: undefined, offset: 0, pid: 0, actor: undefined };
+}
+
+/** The path of an entry of a directory. */
+export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
+  const path = new Uint8Array(directory.length + 1 + name.length);
+  path.set(directory);
+  path[directory.length] = 0x2f;
+  path.set(name, directory.length + 1);
+  return path;
 }
 
 function takes(feed: Feed, name: string): boolean {

@@ -212,15 +212,14 @@ export class InotifyHub extends Hub<number> {
     const kind = inotifyKind(mask);
     if (kind === undefined) return;
     if ((mask & IN_CREATE) !== 0) {
-      if (!this.wasAnnounced(node, name, nameBytes)) {
-        this.entry(node, name, nameBytes, isDirectory, [kind], about);
-      }
-      if (isDirectory) this.#armChild(node, name, nameBytes, about);
+      const told = this.wereTold(node, name, nameBytes);
+      this.entry(node, name, nameBytes, isDirectory, [kind], about, told);
+      if (isDirectory) this.#armChild(node, name, nameBytes, [], about);
       return;
     }
     this.entry(node, name, nameBytes, isDirectory, [kind], about);
     if ((mask & IN_DELETE) === 0) return;
-    this.wasAnnounced(node, name, nameBytes);
+    this.wereTold(node, name, nameBytes);
     const child = isDirectory ? this.tree.child(node, name, nameBytes) : undefined;
     if (child !== undefined) this.tree.remove(child);
   }
@@ -268,35 +267,34 @@ export class InotifyHub extends Hub<number> {
     const toNode = target === undefined ? undefined : this.#watches.get(target.wd);
     const [name, nameBytes] = [record.name, record.nameBytes];
     const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
-    const wasSeen = toNode !== undefined && this.wasAnnounced(toNode, newName, newNameBytes);
-    if (from !== undefined || !wasSeen) {
-      this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about);
-    }
+    const told = toNode && this.wereTold(toNode, newName, newNameBytes);
+    const sources = from === undefined ? [] : this.feedsOf(from);
+    this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);
     if (!isDirectory) return;
     const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
     if (child !== undefined) {
-      this.tree.move(
-        child,
-        toNode ?? null,
-        toNode === undefined ? this.tree.path(child) : newName,
-        newNameBytes,
-      );
+      const path = this.tree.path(child);
+      this.tree.move(child, toNode ?? null, toNode === undefined ? path : newName, newNameBytes);
       this.disarm(child);
     }
-    if (toNode !== undefined && child?.tag.mark === undefined) {
-      this.#armChild(toNode, newName, newNameBytes, about);
-    }
+    if (toNode !== undefined) this.#armChild(toNode, newName, newNameBytes, sources, about);
   }
 
+  /** Arms a directory that appeared, for all but those who knew it under another name. */
   #armChild(
     node: Node<number>,
     name: string,
     nameBytes: Uint8Array | undefined,
+    knowing: readonly Feed[],
     about: Circumstances,
   ): void {
     const known = this.tree.child(node, name, nameBytes);
     const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
-    if (this.isRecursive(child)) this.armNew(child, about);
+    const feeds = this.feedsOf(child);
+    const newcomers = known?.tag.mark === undefined
+      ? feeds
+      : feeds.filter((feed) => !knowing.includes(feed));
+    if (newcomers.some((feed) => feed.recursive)) this.armNew(child, newcomers, about);
     else if (known === undefined) this.tree.remove(child);
   }
 }
