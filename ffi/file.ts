@@ -124,6 +124,14 @@ export function readLink(libc: Libc, path: string): Uint8Array<ArrayBuffer> | un
   return length < 0 ? undefined : target.subarray(0, length);
 }
 
+/** The path that the kernel gives an open file; undefined where there is no /proc, or the path is not valid UTF-8. */
+export function pathOfFd(libc: Libc, fd: number): string | undefined {
+  const link = readLink(libc, `/proc/self/fd/${fd}`);
+  if (link === undefined) return undefined;
+  const path = decodeText(link);
+  return bytesUnlessText(link, 0, link.length, path) === undefined ? path : undefined;
+}
+
 /** An entry of a directory. `type` is undefined where the filesystem does not tell it with the name. */
 export interface DirectoryEntry {
   readonly name: string;

@@ -1,7 +1,7 @@
 /**
  * The symbol table of libc that both runtimes load: C name, one C parameter a line.
  *
- * `isize` stays 64 bits wide in the table: a `ssize_t` read as `int` is a data bug that nobody sees. `tests/abi_test.ts`
+ * `isize` stays 64 bits wide in the table: a `ssize_t` read as `int` is a data bug that nobody sees. `tests/symbols_test.ts`
  * compares the width of each parameter and result with the prototypes in the headers.
  *
  * @module

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true }); // a name may begin with U+FEFF
 
 /** `path` as a NUL-terminated C string. Throws `TypeError` for a path with a NUL inside, which C would cut there. */
 export function cString(path: string | Uint8Array): Uint8Array<ArrayBuffer> {

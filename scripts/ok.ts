@@ -69,7 +69,7 @@ const RUNTIMES: readonly {
   },
   {
     name: "Bun",
-    command: ["bun", "test"],
+    command: ["bun", "test", "--timeout", "60000"],
     count: (output) => {
       const last = (word: string) =>
         [...output.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1];

@@ -40,7 +40,7 @@ import {
 import { ESTALE } from "../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from "../ffi/abi/open.ts";
 import { SystemError, systemError, UnsupportedError } from "../ffi/errno.ts";
-import { fileStatus, readLink } from "../ffi/file.ts";
+import { fileStatus, pathOfFd, readLink } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
@@ -272,8 +272,7 @@ export class FanotifyHub extends Hub<Mark> {
   #anchorNode(fd: number, key: HandleKey, feed: Feed): Node<Mark> {
     const known = this.#table.get(key, 0);
     if (known !== undefined && this.tree.path(known).startsWith("/")) return known;
-    const link = readLink(this.libc, `/proc/self/fd/${fd}`);
-    const path = link === undefined ? feed.directory : decodeText(link);
+    const path = pathOfFd(this.libc, fd) ?? feed.directory;
     if (known !== undefined) {
       this.tree.move(known, null, path);
       return known;
@@ -463,12 +462,14 @@ export class FanotifyHub extends Hub<Mark> {
     const nameBytes = record.nameBytes(name);
     let kinds = fanotifyKinds(bits);
     const told = this.wereTold(node, name, nameBytes);
-    if ((bits & FAN_CREATE) !== 0) {
-      // Both in one mask: what is there now tells which came last.
-      if ((bits & FAN_DELETE) !== 0 && this.looker.exists(this.entryBytes(node, name, nameBytes))) {
+    if ((bits & FAN_CREATE) !== 0 && (bits & FAN_DELETE) !== 0 && record.object >= 0) {
+      // Both in one mask: whether that very file is there now tells which came last.
+      const key = copyKey(batch.words, record.object);
+      if (this.#isThere(node, name, nameBytes, key)) {
         kinds = ["remove", ...kinds.filter((kind) => kind !== "remove")];
       }
     }
+    if (kinds.length === 0 && record.mask > 0xffff_ffffn) kinds = UNKNOWN;
     this.entry(node, name, nameBytes, false, kinds, about, told);
   }
 
@@ -572,8 +573,11 @@ export class FanotifyHub extends Hub<Mark> {
       for (const feed of [...child.tag.anchors]) {
         if (feed.only === undefined) this.rootGone(feed, child, "rename.out", about);
       }
-      this.tree.move(child, to ?? null, newName, newNameBytes);
-      this.disarm(child);
+      if (to === undefined) this.#abandon(child);
+      else {
+        this.tree.move(child, to, newName, newNameBytes);
+        this.disarm(child);
+      }
     }
     if (to === undefined) return;
     const node = child ?? this.#learn(to, newName, copyKey(words, record.object), newNameBytes);
@@ -581,6 +585,20 @@ export class FanotifyHub extends Hub<Mark> {
     const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
     const newcomers = isNew ? feeds : feeds.filter((feed) => !sources.includes(feed));
     if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
+  }
+
+  /**
+   * Forgets a directory that was moved to where nothing is watched, with all below it. Nobody knows its path, so its marks
+   * cannot be taken back; what they still tell is of an unknown handle, until the group is closed.
+   */
+  #abandon(node: Node<Mark>): void {
+    for (const below of [...this.tree.subtree(node)]) {
+      const { mark } = below.tag;
+      if (mark !== undefined) this.#table.delete(mark.key, 0);
+      below.tag.mark = undefined;
+    }
+    this.tree.remove(node);
+    this.#last = undefined;
   }
 
   /**
@@ -597,8 +615,10 @@ export class FanotifyHub extends Hub<Mark> {
     };
     for (const renames of this.#renamedOften) {
       const last = renames.at(-1)!;
-      if (this.#isThere(last)) continue;
-      const actual = renames.find((rename) => this.#isThere(rename));
+      const isThere = ({ to, name, nameBytes, key }: Rename) =>
+        this.#isThere(to, name, nameBytes, key);
+      if (isThere(last)) continue;
+      const actual = renames.find(isThere);
       if (actual === undefined) continue;
       const { to, name, nameBytes, isDirectory, key } = actual;
       this.moved(last.to, last.name, last.nameBytes, to, name, nameBytes, isDirectory, now);
@@ -609,9 +629,14 @@ export class FanotifyHub extends Hub<Mark> {
     this.#renames.clear();
   }
 
-  /** Whether the renamed file is where this rename brought it. */
-  #isThere({ key, to, name, nameBytes }: Rename): boolean {
-    const path = this.entryBytes(to, name, nameBytes);
+  /** Whether the name stands for the very file of that key. */
+  #isThere(
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    key: HandleKey,
+  ): boolean {
+    const path = this.entryBytes(node, name, nameBytes);
     const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0) return false;
     const identity = identify(this.libc, fd);
@@ -742,6 +767,9 @@ type Mutable<T> = { -readonly [name in keyof T]: T[name] };
 
 /** Asked for once: `process.pid` is a getter that costs more than the rest of a record. */
 const OURS = process.pid;
+
+/** Bits that only kernels newer than this version send. */
+const UNKNOWN = ["other"] as const;
 
 const SLASH = 0x2f;
 

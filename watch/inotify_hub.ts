@@ -23,11 +23,11 @@ import {
   IN_Q_OVERFLOW,
   IN_UNMOUNT,
 } from "../ffi/abi/inotify.ts";
-import { readLink } from "../ffi/file.ts";
+import { pathOfFd } from "../ffi/file.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { cString, decodeText } from "../ffi/text.ts";
+import { cString } from "../ffi/text.ts";
 import type { Circumstances, Feed } from "./feed.ts";
 import { Hub, type Node } from "./hub.ts";
 
@@ -117,10 +117,9 @@ export class InotifyHub extends Hub<number> {
   #canonical(path: Uint8Array<ArrayBuffer>): string | undefined {
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
-    const link = readLink(this.libc, `/proc/self/fd/${fd}`);
-    const text = link === undefined ? undefined : decodeText(link);
+    const canonical = pathOfFd(this.libc, fd);
     this.libc.close(fd);
-    return text;
+    return canonical;
   }
 
   #mask(feeds: readonly Feed[]): number {

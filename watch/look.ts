@@ -42,11 +42,6 @@ export class Looker {
     this.#run = this.#skip = 0;
   }
 
-  /** Whether the name is there. */
-  exists(pathBytes: Uint8Array<ArrayBuffer>): boolean {
-    return fileStatus(this.#libc, pathBytes) !== undefined;
-  }
-
   /**
    * Whether to look at the next creation. Behind a backlog of files that came and went, looks find nothing and cost more
    * than the rest of the way: each miss doubles the number of creations that are not looked at, the first hit or an
