@@ -48,10 +48,8 @@ sentinode COMMAND --help tells the options of a command; sentinode --version its
 `;
 
 /** Runs the command line with the arguments after the program's name; the exit status. */
-export async function main(
-  args: readonly string[],
-  terminal: Terminal = openTerminal(),
-): Promise<number> {
+export async function main(args: readonly string[]): Promise<number> {
+  const terminal = openTerminal();
   const [name, ...rest] = args;
   try {
     return await dispatch(name, rest, terminal);

@@ -46,6 +46,7 @@ const CHECKS: readonly (readonly [name: string, ...command: string[]])[] = [
     "classify/mod.ts",
     "classify/kinds.ts",
     "backends/backend.ts",
+    "ffi/errno.ts",
   ],
   ["publish", "deno", "publish", "--dry-run", "--allow-dirty", "--quiet"],
 ];

@@ -58,17 +58,22 @@ import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import { absolutePath } from "./targets.ts";
 
-/** The bits of `CapEff` that matter here (capabilities(7), `<linux/capability.h>`). */
-const CAPABILITY_BITS = {
+/** A capability of a process that opens something to sentinode. */
+export type CapabilityName =
+  | "CAP_SYS_ADMIN"
+  | "CAP_DAC_READ_SEARCH"
+  | "CAP_AUDIT_READ"
+  | "CAP_AUDIT_CONTROL"
+  | "CAP_AUDIT_WRITE";
+
+/** Their bits in `CapEff` (capabilities(7), `<linux/capability.h>`). */
+const CAPABILITY_BITS: Readonly<Record<CapabilityName, number>> = {
   CAP_SYS_ADMIN: 21,
   CAP_DAC_READ_SEARCH: 2,
   CAP_AUDIT_READ: 37,
   CAP_AUDIT_CONTROL: 30,
   CAP_AUDIT_WRITE: 29,
-} as const;
-
-/** A capability of a process that opens something to sentinode. */
-export type CapabilityName = keyof typeof CAPABILITY_BITS;
+};
 
 /** What is tried: see {@linkcode Probe}. */
 export type ProbeName =
@@ -88,9 +93,11 @@ export type ProbeName =
 
 /** One thing that was tried. */
 export interface Probe {
+  /** What was tried. */
   readonly name: ProbeName;
   /** What it is good for. */
   readonly about: string;
+  /** Whether it works here. */
   readonly available: boolean;
   /** Why not: the call that refused, and its errno. */
   readonly reason?: string;
@@ -112,6 +119,7 @@ export interface Limit {
 
 /** What can be done here. */
 export interface Capabilities {
+  /** What runs this program: `"deno"` or `"bun"`. */
   readonly runtime: { readonly name: string; readonly version: string };
   /** The kernel's release: `"6.12.5-amd64"`. */
   readonly kernel: string;
@@ -123,7 +131,9 @@ export interface Capabilities {
   readonly capabilities: Readonly<Record<CapabilityName, boolean>>;
   /** The path that was tried, absolute. */
   readonly path: string;
+  /** What was tried, each with its outcome. */
   readonly probes: readonly Probe[];
+  /** The kernel's limits on watching, with their use. */
   readonly limits: readonly Limit[];
 }
 

@@ -54,8 +54,8 @@ const STRUCTURE = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ONDIR;
 /** The bits that a mark on a mount can have; the others are of directories, not of mounts (fanotify_mark(2)). */
 const ON_MOUNT = ["access", "modify.data"];
 
-/** How far the queue is read ahead to find out where a directory was, in bytes. */
-const AHEAD = 16 * 1024 * 1024;
+/** How far the queue is read ahead to find out where a directory was, in bytes: all of a queue of the default length. */
+const AHEAD = 8 * 1024 * 1024;
 
 /** How many directories outside every target are remembered before they are forgotten together. */
 const MOST_OUTSIDE = 65_536;

@@ -357,9 +357,10 @@ export interface DirectoryMove {
 }
 
 /** The records of directories that were renamed or removed; all else is passed over without being decoded. */
-export function* decodeMoves(batch: FanotifyBatch): Generator<DirectoryMove> {
+export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
   const { words, length } = batch;
   const record = new FanotifyRecord(batch);
+  const moves: DirectoryMove[] = [];
   for (let at = 0, next = 0; at < length; at = next) {
     next = at + recordLength(batch, at, length);
     const bits = words[(at + fanotify_event_metadata.mask) >> 2]!;
@@ -367,8 +368,9 @@ export function* decodeMoves(batch: FanotifyBatch): Generator<DirectoryMove> {
     record.read(at, next);
     if (record.object < 0 || record.directory < 0) continue;
     const { directory, object, name } = record;
-    yield { offset: at, directory, object, name, nameBytes: record.nameBytes(name) };
+    moves.push({ offset: at, directory, object, name, nameBytes: record.nameBytes(name) });
   }
+  return moves;
 }
 
 /** The name at a place as text, and its bytes where they are none; empty without a place. */

@@ -1,5 +1,6 @@
 /**
- * The reader under test: watches DIRECTORY, prints "ready", and when told drains what is queued.
+ * The reader under test: watches DIRECTORY, prints "ready", and for each line on stdin, which says how many events are
+ * queued, drains them and prints events and seconds.
  *
  *     drain.ts DIRECTORY batches|events
  *
@@ -10,7 +11,6 @@ import { readSync } from "node:fs";
 import process from "node:process";
 import { watch } from "../../mod.ts";
 
-const EVENTS = 600_000;
 const [directory, way] = process.argv.slice(2);
 
 const watcher = watch(directory!, {
@@ -20,24 +20,38 @@ const watcher = watch(directory!, {
 });
 await watcher.ready;
 process.stdout.write("ready\n");
-// Nothing is read meanwhile, for C reads nothing either: the queue fills while this thread waits here.
-readSync(0, new Uint8Array(16));
 
 let events = 0;
 let characters = 0;
-const start = performance.now();
+let target = order();
+let start = performance.now();
+
+/** Waits for a line and reads its number. Nothing else happens on this thread meanwhile: the queue fills, as C's does. */
+function order(): number {
+  const line = new Uint8Array(32);
+  return Number(new TextDecoder().decode(line.subarray(0, readSync(0, line))));
+}
+
+/** Reports a finished drain and waits for the next; false at the end. */
+function next(): boolean {
+  const seconds = (performance.now() - start) / 1000;
+  process.stdout.write(`${events} ${seconds.toFixed(6)} ${characters}\n`);
+  events = 0;
+  target = order();
+  start = performance.now();
+  return target > 0;
+}
+
 if (way === "batches") {
   for await (const batch of watcher.batches()) {
     for (const event of batch) characters += event.kind.length + event.path.length;
     events += batch.length;
-    if (events >= EVENTS) break;
+    if (events >= target && !next()) break;
   }
 } else {
   for await (const event of watcher) {
     characters += event.kind.length + event.path.length;
-    if (++events >= EVENTS) break;
+    if (++events >= target && !next()) break;
   }
 }
-const seconds = (performance.now() - start) / 1000;
-process.stdout.write(`${events} ${seconds.toFixed(6)} ${characters}\n`);
 process.exit();

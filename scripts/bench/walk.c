@@ -1,7 +1,7 @@
 /*
  * The least a consumer can do: read fanotify's queue and walk its records.
  *
- *   walk DIRECTORY   mark the filesystem, print "ready", wait for a line on stdin, drain, print events and seconds
+ *   walk DIRECTORY   mark the filesystem, print "ready"; for each line on stdin drain, print events and seconds
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,25 +33,31 @@ int main(int argc, char **argv)
 	}
 	puts("ready");
 	fflush(stdout);
-	getchar();
 
-	struct timespec start, end;
-	long events = 0;
-	unsigned long long mask = 0;
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (;;) {
-		ssize_t length = read(fd, buffer, sizeof buffer);
-		if (length < 0 && errno == EINTR)
+	int go;
+	while ((go = getchar()) != EOF) {
+		if (go != '\n')
 			continue;
-		if (length <= 0)
-			break;
-		struct fanotify_event_metadata *event = (void *)buffer;
-		for (; FAN_EVENT_OK(event, length); event = FAN_EVENT_NEXT(event, length)) {
-			mask |= event->mask;
-			events++;
+		struct timespec start, end;
+		long events = 0;
+		unsigned long long mask = 0;
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		for (;;) {
+			ssize_t length = read(fd, buffer, sizeof buffer);
+			if (length < 0 && errno == EINTR)
+				continue;
+			if (length <= 0)
+				break;
+			struct fanotify_event_metadata *event = (void *)buffer;
+			for (; FAN_EVENT_OK(event, length); event = FAN_EVENT_NEXT(event, length)) {
+				mask |= event->mask;
+				events++;
+			}
 		}
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		double seconds = (end.tv_sec - start.tv_sec) + (end.tv_nsec - start.tv_nsec) / 1e9;
+		printf("%ld %.6f %llx\n", events, seconds, mask);
+		fflush(stdout);
 	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	printf("%ld %.6f %llx\n", events, (end.tv_sec - start.tv_sec) + (end.tv_nsec - start.tv_nsec) / 1e9, mask);
 	return 0;
 }
