@@ -41,6 +41,16 @@ export function sliceText(bytes: Sliceable, start: number, end: number): string 
   return bits < 0x80 ? bytes.latin1Slice(start, end) : bytes.toString("utf8", start, end);
 }
 
+/** `bytes[0, length)`, each as the character of that number: a string that holds any bytes. */
+export function latin1Text(bytes: Uint8Array<ArrayBuffer>, length: number): string {
+  return sliceable(bytes.buffer, bytes.byteOffset, length).latin1Slice(0, length);
+}
+
+/** The bytes of {@linkcode latin1Text}. */
+export function latin1Bytes(text: string): Uint8Array {
+  return Buffer.from(text, "latin1");
+}
+
 /** A `Buffer` with the method behind its `toString("latin1")`, which no runtime's types declare and each has. */
 export type Sliceable = Buffer & { latin1Slice(start: number, end: number): string };
 

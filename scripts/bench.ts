@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FILES = 200_000;
-const WARM_UP = 5_000;
+const WARM_UP = 50_000;
 const DIRECTORIES = 100;
 /** Rounds of each measurement; the best counts, for noise only ever adds. */
 const ROUNDS = 5;

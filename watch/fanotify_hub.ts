@@ -375,7 +375,7 @@ export class FanotifyHub extends Hub<Mark> {
       }, 1);
       return false;
     }
-    this.#pending.shift();
+    this.group.recycle(this.#pending.shift()!.batch);
     return true;
   }
 
@@ -409,7 +409,7 @@ export class FanotifyHub extends Hub<Mark> {
     const record = new FanotifyRecord(batch);
     const about: Mutable<Circumstances> = {
       time: Date.now(),
-      source: batch,
+      source: batch.kept,
       offset: 0,
       pid: 0,
       actor: undefined,

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import {
   FAN_DELETE,
   FAN_EVENT_INFO_TYPE_DFID,
@@ -30,10 +31,10 @@ import {
   fanotify_event_metadata,
   FANOTIFY_METADATA_VERSION,
 } from "../../ffi/abi/fanotify.ts";
-import { bytesUnlessText, type Sliceable, sliceable, sliceText } from "../../ffi/text.ts";
+import { bytesUnlessText, decodeText, latin1Bytes, latin1Text } from "../../ffi/text.ts";
 import { DecodeError } from "../decode_error.ts";
 
-/** What one `read` gave; a kept event keeps its batch. */
+/** What one `read` gave, in a buffer that the next `read` may use again. */
 export class FanotifyBatch {
   /** How many bytes were read. */
   readonly length: number;
@@ -41,8 +42,7 @@ export class FanotifyBatch {
   /** The same bytes; every field of every record is 4-byte aligned, and the kernel's byte order is the machine's. */
   readonly words: Int32Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
-  readonly text: Sliceable;
-  readonly #records = new Map<number, FanotifyRecord>();
+  #kept: KeptRecords | undefined;
 
   /** `bytes[0, length)`; the buffer's own length is a multiple of 4. */
   constructor(bytes: Uint8Array<ArrayBuffer>, length: number) {
@@ -50,25 +50,58 @@ export class FanotifyBatch {
     this.bytes = bytes;
     this.words = new Int32Array(bytes.buffer);
     this.view = new DataView(bytes.buffer);
-    this.text = sliceable(bytes.buffer);
+  }
+
+  /** The records for those who may ask for them later, when the buffer has other content. */
+  get kept(): KeptRecords {
+    return this.#kept ??= new KeptRecords(latin1Text(this.bytes, this.length));
+  }
+
+  /** `bytes[start, end)` as text. */
+  text(start: number, end: number): string {
+    const { bytes } = this;
+    let bits = 0;
+    for (let at = start; at < end; at++) bits |= bytes[at]!;
+    return bits < 0x80
+      ? this.kept.bytes.substring(start, end)
+      : decodeText(bytes.subarray(start, end));
+  }
+
+  /** A batch of its own of `source[0, length)`, spare bytes zero. */
+  static copy(source: Uint8Array, length: number): FanotifyBatch {
+    const bytes = new Uint8Array((length + 3) & ~3);
+    bytes.set(source.subarray(0, length));
+    return new FanotifyBatch(bytes, length);
+  }
+}
+
+/**
+ * The bytes of a batch as a string, a character each. Both runtimes give strings memory that they have used before; a
+ * new `ArrayBuffer` is made of pages that the kernel has to clear first, which took a third of the time of reading.
+ */
+export class KeptRecords {
+  readonly bytes: string;
+  readonly #records = new Map<number, FanotifyRecord>();
+
+  constructor(bytes: string) {
+    this.bytes = bytes;
   }
 
   /** The record at `offset`, always the same one. */
   record(offset: number): FanotifyRecord {
     let record = this.#records.get(offset);
     if (record === undefined) {
-      record = new FanotifyRecord(this);
-      record.read(offset, this.length);
+      const [length] = new Uint32Array(this.#copy(offset, offset + 4).bytes.buffer);
+      const batch = this.#copy(offset, offset + length!);
+      record = new FanotifyRecord(batch);
+      record.read(0, batch.length);
       this.#records.set(offset, record);
     }
     return record;
   }
 
-  /** A copy of `source[0, length)`, spare bytes zero. */
-  static copy(source: Uint8Array, length: number): FanotifyBatch {
-    const bytes = new Uint8Array((length + 3) & ~3);
-    bytes.set(source.subarray(0, length));
-    return new FanotifyBatch(bytes, length);
+  #copy(start: number, end: number): FanotifyBatch {
+    return FanotifyBatch.copy(latin1Bytes(this.bytes.slice(start, end)), end - start);
   }
 }
 
@@ -154,7 +187,7 @@ export class FanotifyRecord {
 
   /** The name (of a rename: the old one) as text. */
   get name(): string {
-    return sliceText(this.batch.text, this.nameStart, this.nameEnd);
+    return this.batch.text(this.nameStart, this.nameEnd);
   }
 
   /** The bytes of `name`, which is the text of this record's name, where it is not valid UTF-8. */
@@ -308,19 +341,17 @@ export function pidfdOf(record: FanotifyRecord): number {
 }
 
 function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInfo {
-  const { view, bytes, text } = batch;
+  const { view, bytes } = batch;
   const type = bytes[at]!;
-  const base = {
-    type,
-    body: text.toString("base64", at + fanotify_event_info_header.size, at + size),
-  };
+  const body = bytes.subarray(at + fanotify_event_info_header.size, at + size);
+  const base = { type, body: Buffer.from(body).toString("base64") };
   switch (type) {
     case FAN_EVENT_INFO_TYPE_DFID_NAME:
     case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:
     case FAN_EVENT_INFO_TYPE_NEW_DFID_NAME: {
       if (!hasHandle(batch, at)) return base;
       const { start, end } = namePlace(batch, at);
-      return { ...base, name: sliceText(text, start, end) };
+      return { ...base, name: batch.text(start, end) };
     }
     case FAN_EVENT_INFO_TYPE_PIDFD:
       if (size < fanotify_event_info_pidfd.size) return base;
@@ -380,6 +411,6 @@ export function nameAt(
 ): { readonly name: string; readonly nameBytes: Uint8Array<ArrayBuffer> | undefined } {
   if (place === undefined) return { name: "", nameBytes: undefined };
   const { start, end } = place;
-  const name = sliceText(batch.text, start, end);
+  const name = batch.text(start, end);
   return { name, nameBytes: bytesUnlessText(batch.bytes, start, end, name) };
 }
