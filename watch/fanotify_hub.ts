@@ -4,26 +4,16 @@
  * @module
  */
 
-import process from "node:process";
-import {
-  decodeFanotify,
-  decodeMoves,
-  type FanotifyBatch,
-  FanotifyRecord,
-  nameAt,
-  pidfdOf,
-} from "../backends/fanotify/decode.ts";
-import { FanotifyGroup, type GroupWish, type MarkTarget } from "../backends/fanotify/group.ts";
+import { FanotifyRecord, nameAt } from "../backends/fanotify/decode.ts";
+import { FanotifyGroup, type GroupWish } from "../backends/fanotify/group.ts";
 import {
   copyKey,
   type HandleKey,
   HandleTable,
   identify,
   isKey,
-  openHandle,
-  openParent,
 } from "../backends/fanotify/handle.ts";
-import type { Actor } from "../classify/event.ts";
+import type { Place } from "../backends/fanotify/place.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
 import {
   FAN_CREATE,
@@ -38,24 +28,23 @@ import {
   FAN_RENAME,
 } from "../ffi/abi/fanotify.ts";
 import { ESTALE } from "../ffi/abi/errno.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from "../ffi/abi/open.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../ffi/abi/open.ts";
 import { SystemError, systemError, UnsupportedError } from "../ffi/errno.ts";
-import { fileStatus, pathOfFd, readLink } from "../ffi/file.ts";
+import { pathOfFd } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
-import { Actors } from "./actor.ts";
+import { cString, encodeText } from "../ffi/text.ts";
+import { Backlog, type Pending } from "./backlog.ts";
 import type { Circumstances, Feed } from "./feed.ts";
 import { Hub, join, type Node, type Reach } from "./hub.ts";
+import { type Rename, RepeatedRenames } from "./repeated_renames.ts";
+import { Wholes, type WholeTarget } from "./wholes.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ONDIR;
 
 /** The bits that a mark on a mount can have; the others are of directories, not of mounts (fanotify_mark(2)). */
 const ON_MOUNT = ["access", "modify.data"];
-
-/** How far the queue is read ahead to find out where a directory was, in bytes: all of a queue of the default length. */
-const AHEAD = 8 * 1024 * 1024;
 
 /** How many directories outside every target are remembered before they are forgotten together. */
 const MOST_OUTSIDE = 65_536;
@@ -64,48 +53,6 @@ const MOST_OUTSIDE = 65_536;
 interface Mark {
   readonly key: HandleKey;
   readonly isInode: boolean;
-}
-
-/** A filesystem or mount that is marked as a whole. */
-interface Whole {
-  readonly target: MarkTarget;
-  readonly key: HandleKey;
-  /** An open directory on it, through which handles are opened. */
-  readonly fd: number;
-  readonly path: Uint8Array<ArrayBuffer>;
-  readonly feeds: Set<Feed>;
-  mask: number;
-}
-
-/** What one read gave, with those who did it. */
-interface Pending {
-  readonly batch: FanotifyBatch;
-  readonly actors: ReadonlyMap<number, Actor> | undefined;
-  /** The sequence number of the first byte: how many were read before. */
-  readonly first: number;
-  /** The offset of the first record that is not processed yet. */
-  next: number;
-}
-
-/** Where a file was brought by a rename. */
-interface Rename {
-  readonly key: HandleKey;
-  readonly to: Node<Mark>;
-  readonly name: string;
-  readonly nameBytes: Uint8Array | undefined;
-  readonly isDirectory: boolean;
-}
-
-/** Where a directory is: a name below a parent, or a path of its own. */
-interface Place {
-  readonly parent: HandleKey | undefined;
-  readonly name: string;
-  readonly nameBytes: Uint8Array | undefined;
-}
-
-/** Where a directory is until the record with this number is processed. */
-interface Position extends Place {
-  readonly until: number;
 }
 
 /** Below no target. */
@@ -117,34 +64,24 @@ const PATIENCE = 100;
 /** The hub of an fanotify group. */
 export class FanotifyHub extends Hub<Mark> {
   readonly group: FanotifyGroup;
-  readonly #actors: Actors;
+  readonly #backlog: Backlog;
+  readonly #wholes: Wholes;
   readonly #table = new HandleTable<Node<Mark>>();
-  readonly #wholes: Whole[] = [];
-  readonly #homes = new Map<
-    Feed,
-    { readonly node: Node<Mark>; readonly whole: Whole | undefined }
-  >();
-  readonly #pending: Pending[] = [];
-  readonly #positions = new HandleTable<Position[]>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
   /** Since when a directory that has gone waits for the record of its removal. */
   #waitsSince: number | undefined;
-  /** The renames since the queue was last read to its end, by file, and those of files that were renamed more than once. */
-  readonly #renames = new HandleTable<Rename[]>();
-  readonly #renamedOften: Rename[][] = [];
+  readonly #renames = new RepeatedRenames<Mark>();
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
   #sequence = 0;
-  /** How far `#positions` knows the stream. */
-  #indexed = 0;
   #outside = 0;
   #last: Node<Mark> | undefined;
 
   constructor(libc: Libc, reactor: Reactor, wish: GroupWish) {
     super(libc, reactor);
     this.group = new FanotifyGroup(libc, wish);
-    this.#actors = new Actors(libc);
+    this.#backlog = new Backlog(libc, this.group);
+    this.#wholes = new Wholes(libc, this.group, STRUCTURE);
     try {
       this.start();
     } catch (error) {
@@ -162,122 +99,53 @@ export class FanotifyHub extends Hub<Mark> {
   }
 
   override marks(feed: Feed): number {
-    const home = this.#homes.get(feed);
-    if (home === undefined) return 0;
-    if (home.whole !== undefined) return 1;
-    return [...this.tree.subtree(home.node)]
-      .filter((node) => node.tag.mark?.isInode && this.feedsOf(node).includes(feed)).length;
+    return this.#wholes.has(feed) ? 1 : super.marks(feed);
   }
 
   /** Covers `feed` with one mark on the whole filesystem (or mount) that holds it. */
-  addWhole(feed: Feed, target: "filesystem" | "mount"): void {
-    const bytes = cString(feed.directory);
-    const fd = this.libc.open(bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0) {
-      throw systemError(this.libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
-    }
-    try {
-      const identity = identify(this.libc, fd);
-      if (identity === undefined) throw noHandles(this.libc, feed.path);
-      const { key } = identity;
-      let mask = fanotifyMask(feed.filter.patterns);
-      if (target === "filesystem") mask |= STRUCTURE;
-      const same = this.#wholes.find((whole) => isSameFilesystem(whole, target, key));
-      const path = same?.path ?? cString(`/proc/self/fd/${fd}`);
-      this.group.mark(target, (same?.mask ?? 0) | mask, path, feed.path);
-      const reachable = openHandle(this.libc, fd, key);
-      if (reachable < 0) {
-        const error = systemError(this.libc, `watch the ${target} of ${feed.path}`, {
-          syscall: "open_by_handle_at",
-          path: feed.path,
-          hint: "finding the path of a handle needs CAP_DAC_READ_SEARCH",
-        });
-        if (same === undefined) this.group.unmark(target, mask, path);
-        throw error;
-      }
-      this.libc.close(reachable);
-      const whole = same ?? { target, key, fd, path, feeds: new Set(), mask };
-      whole.mask |= mask;
-      whole.feeds.add(feed);
-      if (same === undefined) this.#wholes.push(whole);
-      this.#home(feed, this.#anchorNode(fd, key, feed), whole);
-      if (same !== undefined) this.libc.close(fd);
-    } catch (error) {
-      this.libc.close(fd);
-      throw error;
-    }
+  addWhole(feed: Feed, target: WholeTarget): void {
+    this.#withDirectory(feed, (fd, key) => {
+      this.#wholes.add(feed, target, fd, key);
+      this.anchor(feed, this.#targetNode(feed, fd, key));
+    });
   }
 
-  /** Covers `feed` with a mark on each directory. */
-  async addTree(feed: Feed, isWanted: () => boolean): Promise<void> {
+  protected override anchorNode(feed: Feed): Node<Mark> {
+    return this.#withDirectory(feed, (fd, key) => this.#targetNode(feed, fd, key));
+  }
+
+  protected override withdraw(feed: Feed, home: Node<Mark>): void {
+    if (!this.#wholes.remove(feed)) super.withdraw(feed, home);
+  }
+
+  protected override closeQueue(): void {
+    this.group.close();
+    this.#backlog.clear();
+  }
+
+  /** Opens the directory of `feed` for as long as `use` takes. */
+  #withDirectory<T>(feed: Feed, use: (fd: number, key: HandleKey) => T): T {
     const fd = this.libc.open(cString(feed.directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) {
       throw systemError(this.libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
     }
-    const identity = identify(this.libc, fd);
-    if (identity === undefined) {
-      const error = noHandles(this.libc, feed.path);
-      this.libc.close(fd);
-      throw error;
-    }
-    const node = this.#anchorNode(fd, identity.key, feed);
-    this.libc.close(fd);
-    this.#home(feed, node, undefined);
     try {
-      await this.armTree(node, () => isWanted() && !this.isClosed);
-    } catch (error) {
-      this.remove(feed);
-      throw error;
+      const key = identify(this.libc, fd)?.key;
+      if (key === undefined) throw noHandles(this.libc, feed.path);
+      return use(fd, key);
+    } finally {
+      this.libc.close(fd);
     }
-  }
-
-  override remove(feed: Feed): void {
-    const home = this.#homes.get(feed);
-    if (home === undefined) return;
-    this.#homes.delete(feed);
-    this.feeds.delete(feed);
-    this.release(feed, home.node);
-    const { whole } = home;
-    if (whole === undefined) {
-      if (this.feeds.size > 0) this.disarm(home.node);
-    } else {
-      whole.feeds.delete(feed);
-      let mask = whole.feeds.size === 0 || whole.target === "mount" ? 0 : STRUCTURE;
-      for (const other of whole.feeds) mask |= fanotifyMask(other.filter.patterns);
-      this.group.unmark(whole.target, whole.mask & ~mask, whole.path);
-      whole.mask = mask;
-      if (whole.feeds.size === 0) {
-        this.#wholes.splice(this.#wholes.indexOf(whole), 1);
-        this.libc.close(whole.fd);
-      }
-    }
-    this.closeIfIdle();
-  }
-
-  /** Closes the group if nobody is fed from it. */
-  override closeIfIdle(): void {
-    if (this.isClosed || this.feeds.size > 0) return;
-    clearTimeout(this.#timer);
-    this.stop();
-    this.group.close();
-    this.#pending.length = 0;
-  }
-
-  #home(feed: Feed, node: Node<Mark>, whole: Whole | undefined): void {
-    this.anchor(feed, node);
-    this.#homes.set(feed, { node, whole });
   }
 
   /** The node of an open directory that is a target. Its path in the tree is the kernel's, so that all agree. */
-  #anchorNode(fd: number, key: HandleKey, feed: Feed): Node<Mark> {
+  #targetNode(feed: Feed, fd: number, key: HandleKey): Node<Mark> {
     const known = this.#table.get(key, 0);
     if (known !== undefined && this.tree.path(known).startsWith("/")) return known;
     const path = pathOfFd(this.libc, fd) ?? feed.directory;
-    if (known !== undefined) {
-      this.tree.move(known, null, path);
-      return known;
-    }
-    return this.#learn(null, path, key);
+    if (known === undefined) return this.#learn(null, path, key);
+    this.tree.move(known, null, path);
+    return known;
   }
 
   #learn(
@@ -292,6 +160,10 @@ export class FanotifyHub extends Hub<Mark> {
   }
 
   // --- marks on directories ---
+
+  protected override isMarked(node: Node<Mark>): boolean {
+    return node.tag.mark?.isInode === true;
+  }
 
   protected override mark(node: Node<Mark>): "new" | "known" {
     const shown = this.tree.path(node);
@@ -339,16 +211,11 @@ export class FanotifyHub extends Hub<Mark> {
   /** On a filesystem that is marked as a whole by handle, wherever the directory has gone since. */
   protected override reach(node: Node<Mark>): Reach | undefined {
     if (!this.#isWhole(node)) return super.reach(node);
-    const { key } = node.tag.mark!;
-    for (const whole of this.#wholes) {
-      if (!isSameFilesystem(whole, "filesystem", key)) continue;
-      const fd = openHandle(this.libc, whole.fd, key);
-      if (fd < 0) continue;
-      // The dot makes it a directory again where symlinks are not followed.
-      const path = encodeText(`/proc/self/fd/${fd}/.`);
-      return { path, release: () => void this.libc.close(fd) };
-    }
-    return undefined;
+    const fd = this.#wholes.openDirectory(node.tag.mark!.key);
+    if (fd < 0) return undefined;
+    // The dot makes it a directory again where symlinks are not followed.
+    const path = encodeText(`/proc/self/fd/${fd}/.`);
+    return { path, release: () => void this.libc.close(fd) };
   }
 
   protected override unmark(node: Node<Mark>): void {
@@ -363,48 +230,22 @@ export class FanotifyHub extends Hub<Mark> {
   // --- reading ---
 
   protected override turn(): boolean {
-    this.#actors.refresh();
-    if (this.#pending.length === 0 && !this.#read()) {
+    const pending = this.#backlog.first();
+    if (pending === undefined) {
       this.caughtUp();
       return false;
     }
-    if (!this.#process(this.#pending[0]!)) {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = undefined;
-        void this.run();
-      }, 1);
+    if (!this.#process(pending)) {
+      this.runLater(1);
       return false;
     }
-    this.group.recycle(this.#pending.shift()!.batch);
+    this.#backlog.drop();
     return true;
-  }
-
-  /** Reads once; false when nothing was queued. */
-  #read(): boolean {
-    const first = this.group.bytesRead;
-    const batch = this.group.read();
-    if (batch === undefined) return false;
-    this.#pending.push({ batch, actors: this.#whoDid(batch), first, next: 0 });
-    return true;
-  }
-
-  /** Those who did what was read, looked up now that most are still there; their pidfds are closed. */
-  #whoDid(batch: FanotifyBatch): ReadonlyMap<number, Actor> | undefined {
-    if (!this.group.hasPidfd) return undefined;
-    const actors = new Map<number, Actor>();
-    for (const record of decodeFanotify(batch)) {
-      const { pid } = record;
-      const pidfd = pidfdOf(record);
-      const actor = actors.get(pid) ?? this.#actors.resolve(pid, pidfd);
-      if (actor !== undefined) actors.set(pid, actor);
-      if (pidfd >= 0) this.libc.close(pidfd);
-    }
-    return actors;
   }
 
   /** Processes a batch; false where it has to wait for what is not queued yet. */
   #process(pending: Pending): boolean {
-    const { batch, actors, first } = pending;
+    const { batch, first } = pending;
     const { length } = batch;
     const record = new FanotifyRecord(batch);
     const about: Mutable<Circumstances> = {
@@ -425,7 +266,7 @@ export class FanotifyHub extends Hub<Mark> {
         if (!this.#isPlaced(record)) return false;
         const { pid } = record;
         about.pid = pid;
-        about.actor = actors === undefined ? this.#unprivilegedActor(pid) : actors.get(pid);
+        about.actor = this.#backlog.actorOf(pid, pending);
         this.#happened(record, about);
       }
       pending.next = end;
@@ -436,16 +277,11 @@ export class FanotifyHub extends Hub<Mark> {
   /** Whether the directories of a record are known, or could be found. */
   #isPlaced(record: FanotifyRecord): boolean {
     const { bits, batch, directory } = record;
-    if (this.#wholes.length === 0) return true;
+    if (this.#wholes.isEmpty) return true;
     if (directory >= 0 && this.#find(batch.words, directory) === undefined) return false;
     if ((bits & FAN_RENAME) === 0) return true;
     const { target } = record;
     return target === undefined || this.#find(batch.words, target.directory) !== undefined;
-  }
-
-  /** Without privileges the kernel names nobody but ourselves. */
-  #unprivilegedActor(pid: number): Actor | undefined {
-    return pid === OURS ? this.#actors.resolve(pid, -1) : undefined;
   }
 
   #happened(record: FanotifyRecord, about: Circumstances): void {
@@ -530,7 +366,7 @@ export class FanotifyHub extends Hub<Mark> {
   protected override caughtUp(): void {
     this.#tellMerged();
     super.caughtUp();
-    this.#positions.clear();
+    this.#backlog.caughtUp();
     for (const node of this.#departed) {
       const { mark } = node.tag;
       if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
@@ -560,10 +396,7 @@ export class FanotifyHub extends Hub<Mark> {
     if (record.object < 0) return;
     if (from !== undefined && to !== undefined) {
       const key = copyKey(words, record.object);
-      const rename: Rename = { key, to, name: newName, nameBytes: newNameBytes, isDirectory };
-      const renames = this.#renames.get(key, 0);
-      if (renames === undefined) this.#renames.set(key, [rename]);
-      else if (renames.push(rename) === 2) this.#renamedOften.push(renames);
+      this.#renames.note({ key, to, name: newName, nameBytes: newNameBytes, isDirectory });
     }
     if (!isDirectory) return;
     const replaced = to && this.tree.child(to, newName, newNameBytes);
@@ -601,10 +434,7 @@ export class FanotifyHub extends Hub<Mark> {
     this.#last = undefined;
   }
 
-  /**
-   * Tells the renames that the kernel merged. It takes a record for equal to an earlier one of the same file and names, so
-   * of a → b, b → a, a → b the last is not told; where the file is shows it.
-   */
+  /** Tells the renames that the kernel merged into earlier ones. */
   #tellMerged(): void {
     const now: Circumstances = {
       time: Date.now(),
@@ -613,19 +443,13 @@ export class FanotifyHub extends Hub<Mark> {
       pid: 0,
       actor: undefined,
     };
-    for (const renames of this.#renamedOften) {
-      const last = renames.at(-1)!;
-      const isThere = ({ to, name, nameBytes, key }: Rename) =>
-        this.#isThere(to, name, nameBytes, key);
-      if (isThere(last)) continue;
-      const actual = renames.find(isThere);
-      if (actual === undefined) continue;
-      const { to, name, nameBytes, isDirectory, key } = actual;
+    const isThere = ({ to, name, nameBytes, key }: Rename<Mark>) =>
+      this.#isThere(to, name, nameBytes, key);
+    for (const [last, { to, name, nameBytes, isDirectory, key }] of this.#renames.untold(isThere)) {
       this.moved(last.to, last.name, last.nameBytes, to, name, nameBytes, isDirectory, now);
       const node = isDirectory ? this.#table.get(key, 0) : undefined;
       if (node !== undefined) this.tree.move(node, to, name, nameBytes);
     }
-    this.#renamedOften.length = 0;
     this.#renames.clear();
   }
 
@@ -647,8 +471,7 @@ export class FanotifyHub extends Hub<Mark> {
   /** Whether `node` is on a filesystem that is marked as a whole. */
   #isWhole(node: Node<Mark>): boolean {
     const key = node.tag.mark?.key;
-    return key !== undefined &&
-      this.#wholes.some((whole) => isSameFilesystem(whole, "filesystem", key));
+    return key !== undefined && this.#wholes.hasFilesystem(key);
   }
 
   // --- from a handle to a directory ---
@@ -679,8 +502,9 @@ export class FanotifyHub extends Hub<Mark> {
   #place(key: HandleKey): Node<Mark> | undefined {
     const known = this.#table.get(key, 0);
     if (known !== undefined) return known;
-    const now = this.#locate(key);
-    const place = this.#positionUntilMoved(key) ?? now ?? this.#giveUp();
+    const now = this.#wholes.locate(key) ?? NOWHERE;
+    const place = this.#backlog.placeBeforeMove(key, this.#sequence) ??
+      (now === "gone" ? this.#giveUp() : now);
     if (place === undefined) return undefined;
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);
@@ -694,60 +518,6 @@ export class FanotifyHub extends Hub<Mark> {
   #giveUp(): Place | undefined {
     this.#waitsSince ??= performance.now();
     return performance.now() - this.#waitsSince < PATIENCE ? undefined : NOWHERE;
-  }
-
-  /** Where a directory is now: below a parent, or for the root of a mount a path of its own; undefined where it is gone. */
-  #locate(key: HandleKey): Place | undefined {
-    let isGone = false;
-    for (const whole of this.#wholes) {
-      const fd = openHandle(this.libc, whole.fd, key);
-      if (fd < 0) {
-        isGone ||= this.libc.errno() === ESTALE;
-        continue;
-      }
-      const parentFd = openParent(this.libc, fd);
-      const parent = parentFd < 0 ? undefined : identify(this.libc, parentFd);
-      const mountId = identify(this.libc, fd)?.mountId;
-      const path = readLink(this.libc, `/proc/self/fd/${fd}`)?.slice() ?? encodeText("?");
-      const links = fileStatus(this.libc, cString(""), fd)?.links ?? 0;
-      if (parentFd >= 0) this.libc.close(parentFd);
-      this.libc.close(fd);
-      isGone ||= links === 0;
-      if (links === 0 || parent === undefined) continue; // removed, or not below this mount
-      if (parent.mountId !== mountId || isKey(parent.key, 0, key)) {
-        return { parent: undefined, name: decodeText(path), nameBytes: undefined };
-      }
-      const bytes = path.subarray(path.lastIndexOf(SLASH) + 1);
-      const name = decodeText(bytes);
-      return { parent: parent.key, name, nameBytes: bytesUnlessText(bytes, 0, bytes.length, name) };
-    }
-    return isGone ? undefined : NOWHERE;
-  }
-
-  /** Where the queue says the directory is until it moves or goes; undefined where it stays. */
-  #positionUntilMoved(key: HandleKey): Position | undefined {
-    let ahead = this.#pending.reduce((bytes, { batch }) => bytes + batch.length, 0);
-    while (ahead < AHEAD && this.#read()) ahead += this.#pending.at(-1)!.batch.length;
-    for (const pending of this.#pending) {
-      if (pending.first + pending.batch.length > this.#indexed) this.#index(pending);
-    }
-    return this.#positions.get(key, 0)?.find((position) => position.until >= this.#sequence);
-  }
-
-  /** Notes what the records say of where directories were. */
-  #index({ batch, first }: Pending): void {
-    for (const { offset, directory, object, name, nameBytes } of decodeMoves(batch)) {
-      const position: Position = {
-        until: first + offset,
-        parent: copyKey(batch.words, directory),
-        name,
-        nameBytes,
-      };
-      const positions = this.#positions.get(batch.words, object);
-      if (positions === undefined) this.#positions.set(copyKey(batch.words, object), [position]);
-      else positions.push(position);
-    }
-    this.#indexed = first + batch.length;
   }
 
   /** Forgets the directories that nobody asked for. They are found again when something happens in them. */
@@ -765,20 +535,11 @@ export class FanotifyHub extends Hub<Mark> {
 
 type Mutable<T> = { -readonly [name in keyof T]: T[name] };
 
-/** Asked for once: `process.pid` is a getter that costs more than the rest of a record. */
-const OURS = process.pid;
-
 /** Bits that only kernels newer than this version send. */
 const UNKNOWN = ["other"] as const;
 
-const SLASH = 0x2f;
-
 const EVERY = fanotifyMask(["create", "modify", "rename", "remove", "access"]) | STRUCTURE |
   FAN_EVENT_ON_CHILD | FAN_DELETE_SELF | FAN_MOVE_SELF;
-
-function isSameFilesystem(whole: Whole, target: MarkTarget, key: HandleKey): boolean {
-  return whole.target === target && whole.key[0] === key[0] && whole.key[1] === key[1];
-}
 
 function noHandles(libc: Libc, path: string): UnsupportedError {
   const error = systemError(libc, `identify ${path}`, { syscall: "name_to_handle_at", path });

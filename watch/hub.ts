@@ -59,9 +59,11 @@ export abstract class Hub<Mark> {
   protected readonly reactor: Reactor;
   protected readonly tree: DirectoryTree<Tag<Mark>> = new DirectoryTree();
   protected readonly looker: Looker;
-  readonly feeds: Set<Feed> = new Set();
+  /** Those who are fed, each with the node of its target. */
+  readonly #homes = new Map<Feed, Node<Mark>>();
   /** Directories with `announced` names. */
   readonly #announcing = new Set<Node<Mark>>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #running = false;
   #closed = false;
 
@@ -79,6 +81,15 @@ export abstract class Hub<Mark> {
 
   /** Takes the directory's own watch or mark back. */
   protected abstract unmark(node: Node<Mark>): void;
+
+  /** Whether the directory has a watch or mark of its own. */
+  protected abstract isMarked(node: Node<Mark>): boolean;
+
+  /** The node of a target. */
+  protected abstract anchorNode(feed: Feed): Node<Mark>;
+
+  /** Closes the queue; the kernel drops its marks. */
+  protected abstract closeQueue(): void;
 
   /** Works on what one read gives; false when nothing was queued. */
   protected abstract turn(): boolean;
@@ -101,7 +112,7 @@ export abstract class Hub<Mark> {
     try {
       while (!this.#closed && !this.isFull()) {
         const more = this.turn();
-        for (const feed of this.feeds) feed.flush();
+        for (const feed of this.#homes.keys()) feed.flush();
         if (!more) {
           this.reactor.arm(this.fd);
           break;
@@ -109,7 +120,7 @@ export abstract class Hub<Mark> {
         await new Promise(setImmediate);
       }
     } catch (error) {
-      for (const feed of this.feeds) feed.sink.fail(error);
+      for (const feed of this.#homes.keys()) feed.sink.fail(error);
     } finally {
       this.#running = false;
     }
@@ -117,8 +128,8 @@ export abstract class Hub<Mark> {
 
   /** Whether no feed has room. One that has keeps the queue moving; the full ones then count what they lose. */
   protected isFull(): boolean {
-    if (this.feeds.size === 0) return false;
-    for (const feed of this.feeds) if (!feed.sink.full) return false;
+    if (this.#homes.size === 0) return false;
+    for (const feed of this.#homes.keys()) if (!feed.sink.full) return false;
     return true;
   }
 
@@ -127,10 +138,12 @@ export abstract class Hub<Mark> {
     void this.run();
   }
 
-  /** Ends reading. */
-  protected stop(): void {
-    this.#closed = true;
-    this.reactor.remove(this.fd);
+  /** Reads again after `delay` ms, whether or not something is queued then. */
+  protected runLater(delay: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.run();
+    }, delay);
   }
 
   /** Whether it was closed with its last feed. */
@@ -139,16 +152,16 @@ export abstract class Hub<Mark> {
   }
 
   /** Closes the queue if nobody is fed from it. */
-  abstract closeIfIdle(): void;
-
-  /** How many watches or marks of the kernel `feed` takes. */
-  abstract marks(feed: Feed): number;
+  closeIfIdle(): void {
+    if (this.#closed || this.#homes.size > 0) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.reactor.remove(this.fd);
+    this.closeQueue();
+  }
 
   /** Bytes read so far. */
   abstract get bytesRead(): number;
-
-  /** Takes `feed` back, and everything that only it needed. */
-  abstract remove(feed: Feed): void;
 
   /** What is queued was read: what was found by looking is not announced again. */
   protected caughtUp(): void {
@@ -193,7 +206,7 @@ export abstract class Hub<Mark> {
     const path = this.tree.path(node);
     feed.canonical = path === feed.directory ? undefined : path;
     node.tag.anchors.push(feed);
-    this.feeds.add(feed);
+    this.#homes.set(feed, node);
     this.tree.epoch++;
   }
 
@@ -201,6 +214,41 @@ export abstract class Hub<Mark> {
   protected release(feed: Feed, node: Node<Mark>): void {
     node.tag.anchors = node.tag.anchors.filter((other) => other !== feed);
     this.tree.epoch++;
+  }
+
+  /** Covers `feed` with a watch or mark on each directory. */
+  async addTree(feed: Feed, isWanted: () => boolean): Promise<void> {
+    const node = this.anchorNode(feed);
+    this.anchor(feed, node);
+    try {
+      await this.#armTree(node, () => isWanted() && !this.#closed);
+    } catch (error) {
+      this.remove(feed);
+      throw error;
+    }
+  }
+
+  /** Takes `feed` back, and everything that only it needed. */
+  remove(feed: Feed): void {
+    const home = this.#homes.get(feed);
+    if (home === undefined) return;
+    this.#homes.delete(feed);
+    this.release(feed, home);
+    this.withdraw(feed, home);
+    this.closeIfIdle();
+  }
+
+  /** Takes back the marks that only `feed` needed; with its last feed the queue is closed, and all of them go. */
+  protected withdraw(_feed: Feed, home: Node<Mark>): void {
+    if (this.#homes.size > 0) this.disarm(home);
+  }
+
+  /** How many watches or marks of the kernel `feed` takes. */
+  marks(feed: Feed): number {
+    const home = this.#homes.get(feed);
+    if (home === undefined) return 0;
+    return [...this.tree.subtree(home)]
+      .filter((node) => this.isMarked(node) && this.feedsOf(node).includes(feed)).length;
   }
 
   // --- what happened ---
@@ -311,7 +359,7 @@ export abstract class Hub<Mark> {
 
   /** Loss that concerns every feed. */
   protected lostAll(reason: string): void {
-    for (const feed of this.feeds) {
+    for (const feed of this.#homes.keys()) {
       feed.flush();
       feed.sink.lost(feed.path, reason);
     }
@@ -359,7 +407,7 @@ export abstract class Hub<Mark> {
    * Arms a directory that exists since before the watch, with all below it where that is wanted, in slices that leave
    * the event loop free. `isWanted` is asked between slices, so that a closed watcher stops arming.
    */
-  protected async armTree(root: Node<Mark>, isWanted: () => boolean): Promise<void> {
+  async #armTree(root: Node<Mark>, isWanted: () => boolean): Promise<void> {
     const waiting = [root];
     let until = performance.now() + TURN;
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {

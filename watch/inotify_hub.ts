@@ -40,9 +40,7 @@ const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELET
 export class InotifyHub extends Hub<number> {
   readonly #instance: InotifyInstance;
   readonly #watches = new Map<number, Node<number>>();
-  readonly #homes = new Map<Feed, Node<number>>();
   readonly #pairing = new RenamePairing<InotifyRecord>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
@@ -63,47 +61,14 @@ export class InotifyHub extends Hub<number> {
     return this.#instance.bytesRead;
   }
 
-  override marks(feed: Feed): number {
-    const home = this.#homes.get(feed);
-    if (home === undefined) return 0;
-    return [...this.tree.subtree(home)]
-      .filter((node) => node.tag.mark !== undefined && this.feedsOf(node).includes(feed)).length;
-  }
-
-  /** Covers `feed` with a watch on each directory. */
-  async addTree(feed: Feed, isWanted: () => boolean): Promise<void> {
-    const node = this.#anchorNode(feed);
-    this.#homes.set(feed, node);
-    this.anchor(feed, node);
-    try {
-      await this.armTree(node, () => isWanted() && !this.isClosed);
-    } catch (error) {
-      this.remove(feed);
-      throw error;
-    }
-  }
-
-  override remove(feed: Feed): void {
-    const home = this.#homes.get(feed);
-    if (home === undefined) return;
-    this.#homes.delete(feed);
-    this.feeds.delete(feed);
-    this.release(feed, home);
-    if (this.feeds.size > 0) this.disarm(home);
-    this.closeIfIdle();
-  }
-
-  override closeIfIdle(): void {
-    if (this.isClosed || this.feeds.size > 0) return;
-    clearTimeout(this.#timer);
-    this.stop();
+  protected override closeQueue(): void {
     this.#instance.close();
   }
 
   /**
    * The node of a target: found by its watch descriptor, for the kernel gives an inode one watch, however it is reached.
    */
-  #anchorNode(feed: Feed): Node<number> {
+  protected override anchorNode(feed: Feed): Node<number> {
     const bytes = cString(feed.directory);
     const wd = this.#instance.add(bytes, feed.path, this.#mask([feed]));
     const known = this.#watches.get(wd);
@@ -129,6 +94,10 @@ export class InotifyHub extends Hub<number> {
   }
 
   // --- watches ---
+
+  protected override isMarked(node: Node<number>): boolean {
+    return node.tag.mark !== undefined;
+  }
 
   protected override mark(node: Node<number>): "new" | "known" {
     const mask = this.#mask(this.feedsOf(node)) | (node.parent === null ? 0 : IN_DONT_FOLLOW);
@@ -169,10 +138,7 @@ export class InotifyHub extends Hub<number> {
     this.#told(now);
     // The other half of a rename may never come; then nothing but the clock moves on what waits behind the first.
     if (this.#pairing.isWaiting) {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = undefined;
-        void this.run();
-      }, GRACE);
+      this.runLater(GRACE);
     } else if (records.length === 0) this.caughtUp();
     return records.length > 0;
   }
