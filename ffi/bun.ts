@@ -4,12 +4,15 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
 import { io_event, iocb, IOCB_CMD_POLL, IOCB_FLAG_RESFD } from "./abi/aio.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from "./abi/poll.ts";
 import { SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit } from "./abi/syscall.ts";
+import { readDirectory, readText } from "./file.ts";
+import { cString } from "./text.ts";
 
 /** How Bun spells each C type. `i64` and `u64` come back as bigint: no silent loss of bits. */
 const TYPES = {
@@ -39,8 +42,8 @@ export function load(name: string): Libc {
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
     syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
   };
-  const waiter = () => new LoopWaiter(calls, address);
-  return { ...calls, errno, waiter, address };
+  const libc: Libc = { ...calls, errno, waiter: () => new LoopWaiter(libc), address };
+  return libc;
 }
 
 function address(buffer: NonNullable<Buffer>): bigint {
@@ -65,8 +68,7 @@ const LOOK_EVERY = 10;
  * signals it once the fd is readable: 17 µs a wake-up, no thread.
  */
 class LoopWaiter implements Waiter {
-  readonly #calls: LibcCalls;
-  readonly #address: Libc["address"];
+  readonly #libc: Libc;
   readonly #signal: number;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   // On explicit buffers: JavaScriptCore moves the bytes of a small array that has none when it is first given one.
@@ -76,13 +78,12 @@ class LoopWaiter implements Waiter {
   readonly #done = new Uint8Array(new ArrayBuffer(io_event.size));
   readonly #usable: boolean;
 
-  constructor(calls: LibcCalls, address: Libc["address"]) {
-    this.#calls = calls;
-    this.#signal = calls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#signal = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     this.#reader = Bun.file(this.#signal).stream().getReader();
-    this.#address = address;
-    this.#requests[0] = address(this.#request);
-    this.#usable = calls.syscall(SYS_io_setup, 1, address(this.#context), 0, 0, 0) === 0;
+    this.#requests[0] = libc.address(this.#request);
+    this.#usable = libc.syscall(SYS_io_setup, 1, libc.address(this.#context), 0, 0, 0) === 0;
   }
 
   async wait(fd: number): Promise<void> {
@@ -93,19 +94,43 @@ class LoopWaiter implements Waiter {
     view.setUint32(iocb.aio_flags, IOCB_FLAG_RESFD, true);
     view.setUint32(iocb.aio_resfd, this.#signal, true);
     const context = this.#context[0]!;
-    const { syscall } = this.#calls;
-    const requests = this.#address(this.#requests);
+    const { syscall, address } = this.#libc;
+    const requests = address(this.#requests);
     if (!this.#usable || syscall(SYS_io_submit, context, 1, requests, 0, 0) !== 1) {
       return new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
     }
     await this.#reader.read();
     // One request in flight, so one completion to take out of the ring; it says no more than "look".
-    syscall(SYS_io_getevents, context, 0, 1, this.#address(this.#done), 0);
+    syscall(SYS_io_getevents, context, 0, 1, address(this.#done), 0);
   }
 
-  close(): void {
-    if (this.#usable) this.#calls.syscall(SYS_io_destroy, this.#context[0]!, 0, 0, 0, 0);
-    void this.#reader.cancel();
-    this.#calls.close(this.#signal);
+  /**
+   * Bun reads through a copy of the eventfd, which a thread of its pool closes some time after `cancel` (measured: up to
+   * 36 turns of the event loop). It is waited for, so that nothing is open once a watcher is closed.
+   */
+  async close(): Promise<void> {
+    const libc = this.#libc;
+    const id = eventfdId(libc, this.#signal);
+    if (this.#usable) libc.syscall(SYS_io_destroy, this.#context[0]!, 0, 0, 0, 0);
+    await this.#reader.cancel();
+    libc.close(this.#signal);
+    if (id === undefined) return;
+    const until = performance.now() + CLOSED_WITHIN;
+    let copies = readDirectory(libc, FDS)?.map(({ name }) => name) ?? [];
+    while (performance.now() < until) {
+      copies = copies.filter((fd) => eventfdId(libc, fd) === id);
+      if (copies.length === 0) return;
+      await new Promise(setImmediate);
+    }
   }
+}
+
+const FDS = cString("/proc/self/fd");
+
+/** How long Bun may take to close its copy before it is left to Bun, in ms. */
+const CLOSED_WITHIN = 1000;
+
+/** What tells one eventfd from another (proc_pid_fdinfo(5), Linux 5.2); undefined for what is none. */
+function eventfdId(libc: Libc, fd: number | string): string | undefined {
+  return /^eventfd-id:\s*(\d+)/m.exec(readText(libc, `/proc/self/fdinfo/${fd}`) ?? "")?.[1];
 }

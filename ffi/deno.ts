@@ -65,7 +65,8 @@ class PoolWaiter implements Waiter {
     await this.#library.symbols.poll(request satisfies Buffer, 1n, -1);
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#library.close();
+    return Promise.resolve();
   }
 }

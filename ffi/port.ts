@@ -84,8 +84,8 @@ export interface LibcCalls {
 export interface Waiter {
   /** Resolves once `fd` is readable; one call at a time. The pending call keeps the process alive. */
   wait(fd: number): Promise<void>;
-  /** Gives back what the waiter holds. The fd that is waited for has to be readable, or nothing may be waited for. */
-  close(): void;
+  /** Gives back what the waiter holds; called when nothing is waited for. Resolves once all of it is closed. */
+  close(): Promise<void>;
 }
 
 /** libc, and the two things around it that each runtime does in its own way. */

@@ -75,7 +75,7 @@ export class Reactor {
       throw error;
     }
     this.#control(EPOLL_CTL_ADD, this.#wake);
-    this.#running = this.#run(libc.waiter());
+    this.#running = Promise.all([this.#running, this.#run(libc.waiter())]).then(() => {});
   }
 
   /** Resolves once nothing is waited for any more and nothing is held; at once while others are still registered. */
@@ -97,10 +97,10 @@ export class Reactor {
         this.#control(EPOLL_CTL_MOD, this.#wake);
       }
     }
-    waiter.close();
     this.#libc.close(this.#wake);
     this.#libc.close(this.#epoll);
-    this.#epoll = this.#wake = -1;
+    this.#epoll = this.#wake = -1; // before anything is awaited: who comes now starts anew
+    await waiter.close();
   }
 
   #control(operation: number, fd: number): void {
