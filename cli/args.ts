@@ -64,6 +64,12 @@ export class Arguments {
     return this.all(name).at(-1);
   }
 
+  /** Throws {@linkcode UsageError} where both options were given. */
+  exclude(one: string, other: string): void {
+    if (!this.has(one) || !this.has(other)) return;
+    throw new UsageError(`Cannot ${this.#command} with --${one} and --${other}: give one of them`);
+  }
+
   /** The last value as a number of at least `least`. */
   number(name: string, least: number, isWhole: boolean): number | undefined {
     const text = this.last(name);

@@ -6,17 +6,36 @@
 
 import type { WatchEvent } from "../classify/mod.ts";
 import type { Watcher } from "../watch/watcher.ts";
-import type { Arguments } from "./args.ts";
+import type { Arguments, Option } from "./args.ts";
 import { escapeText } from "./escape.ts";
 import type { Piece } from "./format.ts";
 import type { Terminal } from "./output.ts";
 import type { Stop } from "./stop.ts";
+import { DEFAULT_TIME } from "./time.ts";
 
 /** The exit status where nothing was seen in time, as inotifywait's. */
 const TIMED_OUT = 2;
 
 /** How long a reader that does not read may hold up the end, in ms. */
 const PATIENCE = 500;
+
+/** The options of every command that follows. */
+export const FOLLOW_OPTIONS: readonly Option[] = [
+  { name: "timeout", value: "SECONDS", about: "end after that time" },
+  { name: "json", about: "one JSON object a line" },
+  { name: "format", value: "FORMAT", about: "one's own line: '%t %k %p %f %e'" },
+  {
+    name: "time-format",
+    value: "FORMAT",
+    about: `how times are written (default ${DEFAULT_TIME})`,
+  },
+  { name: "null", short: "0", about: "end lines with NUL, and print names as they are" },
+];
+
+/** What their help says of the exit status. */
+export const EXIT_STATUS =
+  `Exit status: 0 when an event was seen, 1 on an error, 2 when the timeout came first,
+130 or 143 when SIGINT or SIGTERM came first.`;
 
 /** How a batch becomes lines, each the pieces of one. */
 export type Render = (batch: readonly WatchEvent[]) => Iterable<readonly Piece[]>;
@@ -32,6 +51,8 @@ export interface Limits {
 
 /** Reads {@linkcode Limits}, before anything is armed. Throws {@linkcode UsageError}. */
 export function readLimits(args: Arguments): Limits {
+  args.exclude("once", "count");
+  args.exclude("json", "format");
   return {
     most: args.has("once") ? 1 : args.number("count", 1, true) ?? Infinity,
     seconds: args.number("timeout", 0, false),

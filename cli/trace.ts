@@ -22,7 +22,14 @@ import { watch } from "../watch/watch.ts";
 import type { Watcher } from "../watch/watcher.ts";
 import { type Arguments, type Synopsis, UsageError } from "./args.ts";
 import { escapeText, safeJson } from "./escape.ts";
-import { follow, prepare, readLimits, tellCoverage } from "./follow.ts";
+import {
+  EXIT_STATUS,
+  follow,
+  FOLLOW_OPTIONS,
+  prepare,
+  readLimits,
+  tellCoverage,
+} from "./follow.ts";
 import {
   eventJson,
   FORMAT_HELP,
@@ -65,15 +72,7 @@ export const TRACE: Synopsis = {
       about: "letters (RW) or kinds, comma separated (access.open,create)\n(default all)",
     },
     { name: "count", value: "N", about: "end after N lines" },
-    { name: "timeout", value: "SECONDS", about: "end after that time" },
-    { name: "json", about: "one JSON object a line: the event, with kinds, letters, deleted" },
-    { name: "format", value: "FORMAT", about: "one's own line: '%t %c %P %l %p', or rfanotify" },
-    {
-      name: "time-format",
-      value: "FORMAT",
-      about: `how times are written (default ${DEFAULT_TIME})`,
-    },
-    { name: "null", short: "0", about: "end lines with NUL, and print names as they are" },
+    ...FOLLOW_OPTIONS,
     { name: "quiet", short: "q", about: "do not say what is traced and what is not" },
   ],
   notes: `A line is what the kernel told in one record: comm(pid): LETTERS path
@@ -83,6 +82,7 @@ export const TRACE: Synopsis = {
 had left before it could be looked at: ?(1234) gone, with its name where it was seen before.
 --comm and --user only find processes that could be looked at. sentinode's own events are left out.
 
+--json adds kinds, letters and deleted to the event.
 --format rfanotify prints rfanotify's lines, of opens and closes after writing unless --events says more:
   FAN_CLOSE_WRITE: File /path Exe /exe      FAN_OPEN: File /path Pid 1234 (gone)
 rfanotify itself says FAN_OPEN_PERM for an open, which it decides on; a trace decides nothing, so it says
@@ -90,8 +90,7 @@ FAN_OPEN.
 
 ${FORMAT_HELP}
 
-Exit status: 0 when something was seen, 1 on an error, 2 when the timeout came first,
-130 or 143 when SIGINT or SIGTERM came first.`,
+${EXIT_STATUS}`,
   least: 0,
   most: 1,
 };
@@ -107,9 +106,6 @@ export async function runTrace(args: Arguments, terminal: Terminal): Promise<num
   await prepare(terminal);
   const libc = await openLibc();
   const format = args.last("format");
-  if (args.has("json") && format !== undefined) {
-    throw new UsageError("Cannot trace with --json and --format: give one of them");
-  }
   const limits = readLimits(args);
   const style: Style = {
     time: timeFormatter("trace", args.last("time-format") ?? DEFAULT_TIME),

@@ -13,7 +13,14 @@ import { watch } from "../watch/watch.ts";
 import type { Arguments, Synopsis } from "./args.ts";
 import { UsageError } from "./args.ts";
 import { escapeText, safeJson } from "./escape.ts";
-import { follow, prepare, readLimits, tellCoverage } from "./follow.ts";
+import {
+  EXIT_STATUS,
+  follow,
+  FOLLOW_OPTIONS,
+  prepare,
+  readLimits,
+  tellCoverage,
+} from "./follow.ts";
 import {
   eventJson,
   FORMAT_HELP,
@@ -49,16 +56,8 @@ export const WATCH: Synopsis = {
     { name: "recover", value: "HOW", about: "after a loss: diff or signal" },
     { name: "once", about: "end after the first event" },
     { name: "count", value: "N", about: "end after N events" },
-    { name: "timeout", value: "SECONDS", about: "end after that time" },
-    { name: "json", about: "one JSON object a line" },
+    ...FOLLOW_OPTIONS,
     { name: "raw", about: "with --json: the decoded record too" },
-    { name: "format", value: "FORMAT", about: "one's own line: '%t %k %p %f %e'" },
-    {
-      name: "time-format",
-      value: "FORMAT",
-      about: `how times are written (default ${DEFAULT_TIME})`,
-    },
-    { name: "null", short: "0", about: "end lines with NUL, and print names as they are" },
     { name: "quiet", short: "q", about: "do not say what is watched and what is not" },
   ],
   notes: `${FORMAT_HELP}
@@ -66,17 +65,13 @@ export const WATCH: Synopsis = {
 In names, control characters and backslashes are escaped (\\n, \\x1b, \\u202e, \\\\), and so is each byte
 that is no UTF-8 (\\xff). A file that standard output or standard error goes to is not watched.
 
-Exit status: 0 when an event was seen, 1 on an error, 2 when the timeout came first,
-130 or 143 when SIGINT or SIGTERM came first.`,
+${EXIT_STATUS}`,
   least: 1,
   most: Infinity,
 };
 
 /** Runs `sentinode watch`; the exit status. */
 export async function runWatch(args: Arguments, terminal: Terminal): Promise<number> {
-  if (args.has("once") && args.has("count")) {
-    throw new UsageError("Cannot watch with --once and --count: give one of them");
-  }
   await prepare(terminal);
   const limits = readLimits(args);
   const style: Style = {
@@ -103,9 +98,6 @@ export async function runWatch(args: Arguments, terminal: Terminal): Promise<num
 
 function lineOf(args: Arguments, style: Style, colors: boolean): (told: Told) => readonly Piece[] {
   const format = args.last("format");
-  if (args.has("json") && format !== undefined) {
-    throw new UsageError("Cannot watch with --json and --format: give one of them");
-  }
   if (args.has("raw") && !args.has("json")) {
     throw new UsageError("Cannot watch with --raw: it is for --json");
   }
