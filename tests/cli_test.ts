@@ -43,6 +43,8 @@ const ownerOf = (user: User): number | undefined => user === "nobody" ? NOBODY :
 interface RunInit {
   readonly user?: User;
   readonly stdio?: StdioOptions;
+  /** A compiled command line, run without a runtime, and with an empty environment. */
+  readonly executable?: string;
 }
 
 /** The command that runs the command line in the runtime under test. */
@@ -64,16 +66,18 @@ class Run implements AsyncDisposable {
   readonly #home: TemporaryDirectory | undefined;
   #isRunning = true;
 
-  constructor(args: readonly string[], { user = ME, stdio }: RunInit = {}) {
+  constructor(args: readonly string[], { user = ME, stdio, executable }: RunInit = {}) {
     this.#home = user === "nobody" ? new TemporaryDirectory(NOBODY) : undefined;
     const home = this.#home?.path;
     const change = user === "nobody"
       ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"]
       : [];
-    const [file, ...rest] = [...change, ...command(args)];
+    const [file, ...rest] = [...change, ...executable ? [executable, ...args] : command(args)];
     this.child = spawn(file!, rest, {
       stdio: stdio ?? ["ignore", "pipe", "pipe"],
-      env: home === undefined
+      env: executable !== undefined
+        ? {}
+        : home === undefined
         ? process.env
         : { ...process.env, HOME: home, DENO_DIR: join(home, "deno") },
     });
@@ -1040,21 +1044,36 @@ test("doctor: leaves the directory as it is", async () => {
 
 // --- compiled ---
 
-test("bun build --compile", { skip: isDeno ? "of Bun" : false }, () => {
-  using at = new TemporaryDirectory();
-  const file = join(at.path, "sentinode");
-  const built = spawnSync(process.execPath, [
-    "build",
-    "--compile",
-    moduleFile("cli.ts"),
-    "--outfile",
-    file,
-  ]);
-  assert.equal(built.status, 0, String(built.stderr));
-  const { status, stdout } = spawnSync(file, ["--version"]);
-  assert.deepEqual([status, String(stdout)], [0, `sentinode ${VERSION}\n`]);
-  assert.equal(spawnSync(file, ["watch", "--timeout=0.1", "--ignore=*", at.path]).status, 2);
-});
+// Bun's alone: `deno compile` downloads the runtime that it puts into the executable.
+if (!isDeno) {
+  test("bun build --compile: one file does all of it, without a runtime", async () => {
+    using at = new TemporaryDirectory();
+    const executable = join(at.path, "sentinode");
+    const built = spawnSync(process.execPath, [
+      "build",
+      "--compile",
+      moduleFile("cli.ts"),
+      "--outfile",
+      executable,
+    ]);
+    assert.equal(built.status, 0, String(built.stderr));
+    const version = await runToEnd(["--version"], { executable });
+    assert.deepEqual(version, { status: 0, stdout: `sentinode ${VERSION}\n`, stderr: "" });
+    assert.equal((await runToEnd(["doctor", at.path], { executable })).status, 0);
+    for (const backend of ["fanotify", "inotify"]) {
+      const args = ["watch", "--once", `--backend=${backend}`, "--format=%k %p", at.path];
+      await using run = await new Run(args, { executable }).armed();
+      writeFileSync(join(at.path, backend), "");
+      assert.equal(await run.status(), 0);
+      assert.equal(run.stdout.toString(), `create.file ${at.path}/${backend}\n`);
+    }
+    if (!isRoot) return;
+    await using run = await new Run(["trace", "--count=1", at.path], { executable }).armed();
+    spawnSync("touch", [join(at.path, "traced")]);
+    assert.equal(await run.status(), 0);
+    assert.match(run.stdout.toString(), /^touch\(\d+\): /);
+  });
+}
 
 // --- the pure parts ---
 
