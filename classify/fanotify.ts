@@ -40,6 +40,10 @@ const TABLE: readonly (readonly [bit: number, kind: Kind])[] = [
   [FAN_DELETE, "remove"],
 ];
 
+/** The bits that a mark on a mount can ask for; the others are of directories, not of mounts (fanotify_mark(2)). */
+export const ON_MOUNT: number = FAN_OPEN | FAN_OPEN_EXEC | FAN_ACCESS | FAN_MODIFY |
+  FAN_CLOSE_WRITE | FAN_CLOSE_NOWRITE;
+
 /** Bits that say something about the record, not about the file, or that only its root's watcher reads. */
 const SILENT = FAN_ONDIR | FAN_EVENT_ON_CHILD | FAN_Q_OVERFLOW | FAN_DELETE_SELF | FAN_MOVE_SELF;
 

@@ -26,6 +26,7 @@ import { escapeBytes, escapeText, safeJson } from "../cli/escape.ts";
 import { kindsOfLetters, lettersOf } from "../cli/letters.ts";
 import { timeFormatter } from "../cli/time.ts";
 import { VERSION } from "../cli/version.ts";
+import { Overlay } from "./overlay.ts";
 import { isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory, within } from "./runtime.ts";
 
 /** How long anything may take, in ms. */
@@ -873,6 +874,15 @@ test("trace: rfanotify's lines of a process that is there", NEEDS_ROOT, async ()
     `FAN_OPEN: File ${at.path}/a\\nb Exe ${exe}`,
     `FAN_CLOSE_WRITE: File ${at.path}/a\\nb Exe ${exe}`,
   ]);
+});
+
+test("trace: a filesystem without file handles", NEEDS_ROOT, async () => {
+  using overlay = new Overlay();
+  await using run = await new Run(["trace", "--events=RWOC", "--count=1", overlay.path]).armed();
+  await using held = new Held(`exec 3< ${overlay.path}/below`);
+  assert.equal(await run.status(), 0);
+  assert.match(run.lines[0]!, new RegExp(`^sh\\(${held.pid}\\): O ${overlay.path}/below$`));
+  assert.match(run.stderr, /only accesses through this mount are told/);
 });
 
 test("trace: --comm, --pid, --user choose processes", NEEDS_ROOT, async () => {

@@ -35,16 +35,13 @@ import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
-import type { Circumstances, Feed } from "./feed.ts";
-import { Hub, join, type Node, type Reach } from "./hub.ts";
+import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { type Rename, RepeatedRenames } from "./repeated_renames.ts";
+import { join, type Node, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes, type WholeTarget } from "./wholes.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ONDIR;
-
-/** The bits that a mark on a mount can have; the others are of directories, not of mounts (fanotify_mark(2)). */
-const ON_MOUNT = ["access", "modify.data"];
 
 /** How many directories outside every target are remembered before they are forgotten together. */
 const MOST_OUTSIDE = 65_536;
@@ -62,7 +59,7 @@ const NOWHERE: Place = { parent: undefined, name: "?", nameBytes: undefined };
 const PATIENCE = 100;
 
 /** The hub of an fanotify group. */
-export class FanotifyHub extends Hub<Mark> {
+export class FanotifyHub extends TreeHub<Mark> {
   readonly group: FanotifyGroup;
   readonly #backlog: Backlog;
   readonly #wholes: Wholes;
@@ -115,7 +112,8 @@ export class FanotifyHub extends Hub<Mark> {
   }
 
   protected override withdraw(feed: Feed, home: Node<Mark>): void {
-    if (!this.#wholes.remove(feed)) super.withdraw(feed, home);
+    this.#wholes.remove(feed);
+    super.withdraw(feed, home);
   }
 
   protected override closeQueue(): void {
@@ -165,18 +163,18 @@ export class FanotifyHub extends Hub<Mark> {
     return node.tag.mark?.isInode === true;
   }
 
-  protected override mark(node: Node<Mark>): "new" | "known" {
+  protected override mark(node: Node<Mark>): void {
     const shown = this.tree.path(node);
     if (node.parent !== null && this.#isWhole(node.parent)) {
       // The filesystem's mark covers it; all that is needed is to know it.
-      if (node.tag.mark !== undefined) return "known";
+      if (node.tag.mark !== undefined) return;
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
       if (key === undefined) throw new SystemError(`Cannot find ${shown}`, { errno: ESTALE });
       node.tag.mark = { key, isInode: false };
       this.#table.set(key, node);
-      return "new";
+      return;
     }
     let mask = STRUCTURE | FAN_EVENT_ON_CHILD;
     for (const feed of this.feedsOf(node)) mask |= fanotifyMask(feed.filter.patterns);
@@ -187,12 +185,10 @@ export class FanotifyHub extends Hub<Mark> {
     try {
       const key = identify(this.libc, fd)?.key;
       if (key === undefined) throw noHandles(this.libc, shown);
-      const isKnown = node.tag.mark?.isInode === true && isKey(key, 0, node.tag.mark.key);
       const flags = FAN_MARK_ONLYDIR | (node.parent === null ? 0 : FAN_MARK_DONT_FOLLOW);
       this.group.mark("inode", mask, path, shown, flags);
       node.tag.mark = { key, isInode: true };
       this.#table.set(key, node);
-      return isKnown ? "known" : "new";
     } finally {
       this.libc.close(fd);
     }
@@ -248,13 +244,7 @@ export class FanotifyHub extends Hub<Mark> {
     const { batch, first } = pending;
     const { length } = batch;
     const record = new FanotifyRecord(batch);
-    const about: Mutable<Circumstances> = {
-      time: Date.now(),
-      source: batch.kept,
-      offset: 0,
-      pid: 0,
-      actor: undefined,
-    };
+    const about = circumstances(batch.kept);
     while (pending.next < length) {
       const at = pending.next;
       const end = record.read(at, length);
@@ -436,13 +426,7 @@ export class FanotifyHub extends Hub<Mark> {
 
   /** Tells the renames that the kernel merged into earlier ones. */
   #tellMerged(): void {
-    const now: Circumstances = {
-      time: Date.now(),
-      source: undefined,
-      offset: 0,
-      pid: 0,
-      actor: undefined,
-    };
+    const now = circumstances();
     const isThere = ({ to, name, nameBytes, key }: Rename<Mark>) =>
       this.#isThere(to, name, nameBytes, key);
     for (const [last, { to, name, nameBytes, isDirectory, key }] of this.#renames.untold(isThere)) {
@@ -533,8 +517,6 @@ export class FanotifyHub extends Hub<Mark> {
   }
 }
 
-type Mutable<T> = { -readonly [name in keyof T]: T[name] };
-
 /** Bits that only kernels newer than this version send. */
 const UNKNOWN = ["other"] as const;
 
@@ -550,11 +532,4 @@ function noHandles(libc: Libc, path: string): UnsupportedError {
     hint: "this filesystem has no file handles; use inotify",
     cause: error,
   });
-}
-
-/** Whether marks on a mount can tell everything that is wanted. */
-export function mountMarkSuffices(patterns: readonly string[]): boolean {
-  return patterns.every((pattern) =>
-    ON_MOUNT.some((kind) => pattern === kind || pattern.startsWith(`${kind}.`))
-  );
 }

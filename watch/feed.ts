@@ -27,14 +27,19 @@ export interface FeedInit {
   readonly mounts?: ReadonlySet<string>;
 }
 
-/** What a record says beyond its kind and place. */
+/** What a record says beyond its kind and place; a hub moves one of these from record to record. */
 export interface Circumstances {
-  readonly time: number;
-  /** Where the decoded record is. */
-  readonly source: RawSource | undefined;
-  readonly offset: number;
-  readonly pid: number;
-  readonly actor: Actor | undefined;
+  time: number;
+  /** Where the decoded record is; undefined for what was found by looking. */
+  source: RawSource | undefined;
+  offset: number;
+  pid: number;
+  actor: Actor | undefined;
+}
+
+/** What is known of every record of a source before one is looked at. */
+export function circumstances(source?: RawSource, time: number = Date.now()): Circumstances {
+  return { time, source, offset: 0, pid: 0, actor: undefined };
 }
 
 /** A target of a watcher, anchored at a directory of a hub's tree. */

@@ -1,68 +1,20 @@
 /**
- * A kernel queue that serves many watchers: the tree of directories it knows, who wants what of each, and the flow from
- * a record to their feeds. What is particular to inotify and fanotify is in `inotify_hub.ts` and `fanotify_hub.ts`.
+ * A kernel queue that serves many watchers.
  *
  * @module
  */
 
 import { setImmediate } from "node:timers";
-import { type DirectoryNode, DirectoryTree, nameKey } from "../backends/tree.ts";
-import type { FileEvent } from "../classify/event.ts";
-import { type Kind, matches } from "../classify/kinds.ts";
-import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
-import { SystemError } from "../ffi/errno.ts";
-import { type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { cString, encodeText } from "../ffi/text.ts";
-import type { Circumstances, Feed } from "./feed.ts";
-import { Looker } from "./look.ts";
+import type { Feed } from "./feed.ts";
 
-/** What a hub keeps with each directory. */
-export interface Tag<Mark> {
-  /** The kernel's watch or mark; undefined where the directory has none of its own. */
-  mark: Mark | undefined;
-  /** Feeds whose target this directory is. */
-  anchors: Feed[];
-  /** Feeds that want what happens in this directory, valid while `epoch` is the tree's. */
-  feeds: readonly Feed[];
-  epoch: number;
-  /** Names that were announced by looking, and to whom; what is still queued may announce them again. */
-  announced: Map<string, readonly Feed[]> | undefined;
-}
-
-/** A directory of a hub's tree. */
-export type Node<Mark> = DirectoryNode<Tag<Mark>>;
-
-/** Where a directory is for system calls, and how that is given back. */
-export interface Reach {
-  readonly path: Uint8Array;
-  readonly release: () => void;
-}
-
-/** What was found by looking: no record, no actor, told to some feeds only. */
-interface Finding extends Circumstances {
-  readonly feeds: readonly Feed[];
-}
-
-/** How a directory that has gone refuses. */
-const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
-
-/** How long arming goes on before others get their turn, in ms. */
-const TURN = 8;
-
-const NOBODY: readonly Feed[] = [];
-
-/** The parts that both hubs share. */
-export abstract class Hub<Mark> {
+/** Reads a queue while somebody is fed from it. `Home` is what a hub keeps with each feed. */
+export abstract class Hub<Home> {
   protected readonly libc: Libc;
   protected readonly reactor: Reactor;
-  protected readonly tree: DirectoryTree<Tag<Mark>> = new DirectoryTree();
-  protected readonly looker: Looker;
-  /** Those who are fed, each with the node of its target. */
-  readonly #homes = new Map<Feed, Node<Mark>>();
-  /** Directories with `announced` names. */
-  readonly #announcing = new Set<Node<Mark>>();
+  /** Those who are fed. */
+  protected readonly homes: Map<Feed, Home> = new Map();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running = false;
   #closed = false;
@@ -70,31 +22,22 @@ export abstract class Hub<Mark> {
   constructor(libc: Libc, reactor: Reactor) {
     this.libc = libc;
     this.reactor = reactor;
-    this.looker = new Looker(libc);
   }
 
   /** The queue's file descriptor. */
   protected abstract get fd(): number;
 
-  /** Puts a watch or mark on the directory. `known` where it had one; throws where the kernel refuses. */
-  protected abstract mark(node: Node<Mark>): "new" | "known";
+  /** Works on what one read gives; false when nothing was queued. */
+  protected abstract turn(): boolean;
 
-  /** Takes the directory's own watch or mark back. */
-  protected abstract unmark(node: Node<Mark>): void;
-
-  /** Whether the directory has a watch or mark of its own. */
-  protected abstract isMarked(node: Node<Mark>): boolean;
-
-  /** The node of a target. */
-  protected abstract anchorNode(feed: Feed): Node<Mark>;
+  /** Takes back what only `feed` needed. */
+  protected abstract withdraw(feed: Feed, home: Home): void;
 
   /** Closes the queue; the kernel drops its marks. */
   protected abstract closeQueue(): void;
 
-  /** Works on what one read gives; false when nothing was queued. */
-  protected abstract turn(): boolean;
-
-  // --- reading ---
+  /** How many watches or marks of the kernel `feed` takes. */
+  abstract marks(feed: Feed): number;
 
   /** Begins to read. */
   protected start(): void {
@@ -112,7 +55,7 @@ export abstract class Hub<Mark> {
     try {
       while (!this.#closed && !this.isFull()) {
         const more = this.turn();
-        for (const feed of this.#homes.keys()) feed.flush();
+        for (const feed of this.homes.keys()) feed.flush();
         if (!more) {
           this.reactor.arm(this.fd);
           break;
@@ -120,7 +63,7 @@ export abstract class Hub<Mark> {
         await new Promise(setImmediate);
       }
     } catch (error) {
-      for (const feed of this.#homes.keys()) feed.sink.fail(error);
+      for (const feed of this.homes.keys()) feed.sink.fail(error);
     } finally {
       this.#running = false;
     }
@@ -128,8 +71,8 @@ export abstract class Hub<Mark> {
 
   /** Whether no feed has room. One that has keeps the queue moving; the full ones then count what they lose. */
   protected isFull(): boolean {
-    if (this.#homes.size === 0) return false;
-    for (const feed of this.#homes.keys()) if (!feed.sink.full) return false;
+    if (this.homes.size === 0) return false;
+    for (const feed of this.homes.keys()) if (!feed.sink.full) return false;
     return true;
   }
 
@@ -153,7 +96,7 @@ export abstract class Hub<Mark> {
 
   /** Closes the queue if nobody is fed from it. */
   closeIfIdle(): void {
-    if (this.#closed || this.#homes.size > 0) return;
+    if (this.#closed || this.homes.size > 0) return;
     this.#closed = true;
     clearTimeout(this.#timer);
     this.reactor.remove(this.fd);
@@ -163,386 +106,20 @@ export abstract class Hub<Mark> {
   /** Bytes read so far. */
   abstract get bytesRead(): number;
 
-  /** What is queued was read: what was found by looking is not announced again. */
-  protected caughtUp(): void {
-    this.looker.caughtUp();
-    for (const node of this.#announcing) node.tag.announced = undefined;
-    this.#announcing.clear();
-  }
-
-  // --- who wants what ---
-
-  protected newTag(mark?: Mark): Tag<Mark> {
-    return { mark, anchors: [], feeds: NOBODY, epoch: -1, announced: undefined };
-  }
-
-  /** The feeds that want what happens in `node`: its own, and the recursive ones of its parent that do not ignore it. */
-  protected feedsOf(node: Node<Mark>): readonly Feed[] {
-    const { tag } = node;
-    if (tag.epoch === this.tree.epoch) return tag.feeds;
-    const inherited = node.parent === null ? NOBODY : this.feedsOf(node.parent);
-    let feeds = tag.anchors.length === 0 ? NOBODY : tag.anchors;
-    if (inherited.length > 0) {
-      const path = this.tree.path(node);
-      const kept = inherited.filter((feed) =>
-        feed.recursive && !feeds.includes(feed) && !feed.ignores(path, true)
-      );
-      feeds = feeds.length === 0 && kept.length === inherited.length
-        ? inherited
-        : [...feeds, ...kept];
-    }
-    tag.feeds = feeds;
-    tag.epoch = this.tree.epoch;
-    return feeds;
-  }
-
-  /** Whether somebody wants the subtree of `node` as well. */
-  protected isRecursive(node: Node<Mark>): boolean {
-    return this.feedsOf(node).some((feed) => feed.recursive);
-  }
-
-  /** Anchors `feed` at `node`. */
-  protected anchor(feed: Feed, node: Node<Mark>): void {
-    const path = this.tree.path(node);
-    feed.canonical = path === feed.directory ? undefined : path;
-    node.tag.anchors.push(feed);
-    this.#homes.set(feed, node);
-    this.tree.epoch++;
-  }
-
-  /** Takes `feed` off its anchor. */
-  protected release(feed: Feed, node: Node<Mark>): void {
-    node.tag.anchors = node.tag.anchors.filter((other) => other !== feed);
-    this.tree.epoch++;
-  }
-
-  /** Covers `feed` with a watch or mark on each directory. */
-  async addTree(feed: Feed, isWanted: () => boolean): Promise<void> {
-    const node = this.anchorNode(feed);
-    this.anchor(feed, node);
-    try {
-      await this.#armTree(node, () => isWanted() && !this.#closed);
-    } catch (error) {
-      this.remove(feed);
-      throw error;
-    }
-  }
-
   /** Takes `feed` back, and everything that only it needed. */
   remove(feed: Feed): void {
-    const home = this.#homes.get(feed);
+    const home = this.homes.get(feed);
     if (home === undefined) return;
-    this.#homes.delete(feed);
-    this.release(feed, home);
+    this.homes.delete(feed);
     this.withdraw(feed, home);
     this.closeIfIdle();
   }
 
-  /** Takes back the marks that only `feed` needed; with its last feed the queue is closed, and all of them go. */
-  protected withdraw(_feed: Feed, home: Node<Mark>): void {
-    if (this.#homes.size > 0) this.disarm(home);
-  }
-
-  /** How many watches or marks of the kernel `feed` takes. */
-  marks(feed: Feed): number {
-    const home = this.#homes.get(feed);
-    if (home === undefined) return 0;
-    return [...this.tree.subtree(home)]
-      .filter((node) => this.isMarked(node) && this.feedsOf(node).includes(feed)).length;
-  }
-
-  // --- what happened ---
-
-  /** An entry of `node` had these things happen to it. */
-  protected entry(
-    node: Node<Mark>,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-    isDirectory: boolean,
-    kinds: readonly Kind[],
-    about: Circumstances,
-    told: readonly Feed[] = NOBODY,
-  ): void {
-    const feeds = this.feedsOf(node);
-    if (feeds.length === 0) return;
-    const path = this.tree.prefix(node) + name;
-    for (let i = 0; i < kinds.length; i++) {
-      let kind = kinds[i]!;
-      let linkOf: string | undefined;
-      if (kind === "create" && this.looker.isDue() && this.#isCreateWanted(feeds)) {
-        const look = this.looker.create(
-          path,
-          this.entryBytes(node, name, nameBytes),
-          feeds[0]!.since,
-        );
-        kind = look.kind;
-        linkOf = look.linkOf;
-      }
-      for (let j = 0; j < feeds.length; j++) {
-        const feed = feeds[j]!;
-        if (feed.only !== undefined && feed.only !== name) continue;
-        if (told.length > 0 && told.includes(feed) && matches(kind, "create")) continue;
-        const event = feed.event(kind, path, isDirectory, about);
-        if (event === undefined) continue;
-        this.#complete(feed, event, node, name, nameBytes, about);
-        if (linkOf !== undefined) event.attributes = { linkOf: feed.spell(linkOf) };
-      }
-    }
-  }
-
-  #isCreateWanted(feeds: readonly Feed[]): boolean {
-    for (const feed of feeds) if (feed.filter.wants("create")) return true;
-    return false;
-  }
-
-  /** The directory `node` itself, a target of `feeds`, had these things happen to it. */
-  protected own(
-    node: Node<Mark>,
-    feeds: readonly Feed[],
-    kinds: readonly Kind[],
-    about: Circumstances,
-  ): void {
-    const path = this.tree.path(node);
-    for (const kind of kinds) {
-      for (const feed of feeds) {
-        if (feed.only !== undefined) continue;
-        const event = feed.event(kind, path, true, about);
-        if (event !== undefined) feed.attribute(event, about.actor);
-      }
-    }
-  }
-
-  /** An entry moved. Who sees both ends sees a rename, who sees one end sees it leave or come. */
-  protected moved(
-    from: Node<Mark> | undefined,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-    to: Node<Mark> | undefined,
-    newName: string,
-    newNameBytes: Uint8Array | undefined,
-    isDirectory: boolean,
-    about: Circumstances,
-    told: readonly Feed[] = NOBODY,
-  ): void {
-    const sources = from === undefined ? NOBODY : this.feedsOf(from);
-    const targets = to === undefined ? NOBODY : this.feedsOf(to);
-    for (const feed of new Set([...sources, ...targets])) {
-      const oldPath = from && this.tree.prefix(from) + name;
-      const newPath = to && this.tree.prefix(to) + newName;
-      const left = oldPath !== undefined && sources.includes(feed) && takes(feed, name) &&
-        !feed.ignores(oldPath, isDirectory);
-      const came = newPath !== undefined && targets.includes(feed) && takes(feed, newName) &&
-        !feed.ignores(newPath, isDirectory);
-      if (came && !left && told.includes(feed)) continue;
-      if (came) {
-        const kind = left ? "rename" : "rename.in";
-        const event = feed.event(kind, newPath, isDirectory, about);
-        if (event !== undefined) {
-          if (left) this.#completeFrom(feed, event, oldPath, from!, name, nameBytes);
-          this.#complete(feed, event, to!, newName, newNameBytes, about);
-        }
-      } else if (left) {
-        const event = feed.event("rename.out", oldPath, isDirectory, about);
-        if (event !== undefined) this.#complete(feed, event, from!, name, nameBytes, about);
-      }
-    }
-  }
-
-  /** A target has gone, and with it what the feed watches. */
-  protected rootGone(feed: Feed, node: Node<Mark>, kind: Kind, about: Circumstances): void {
-    const path = feed.canonical ?? feed.directory;
-    const event = feed.event(kind, path, true, about);
-    if (event !== undefined) feed.attribute(event, about.actor);
-    feed.gone = kind === "rename.out" ? "it was moved away" : "it was removed";
-    this.release(feed, node);
-  }
-
   /** Loss that concerns every feed. */
   protected lostAll(reason: string): void {
-    for (const feed of this.#homes.keys()) {
+    for (const feed of this.homes.keys()) {
       feed.flush();
       feed.sink.lost(feed.path, reason);
     }
   }
-
-  #complete(
-    feed: Feed,
-    event: FileEvent,
-    node: Node<Mark>,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-    about: Circumstances,
-  ): void {
-    if (feed.actor && about.actor !== undefined) event.actor = about.actor;
-    if (nameBytes !== undefined || !node.isText) {
-      event.pathBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
-    }
-  }
-
-  #completeFrom(
-    feed: Feed,
-    event: FileEvent,
-    path: string,
-    node: Node<Mark>,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-  ): void {
-    event.from = feed.spell(path);
-    if (nameBytes === undefined && node.isText) return;
-    event.fromBytes = feed.spellBytes(this.tree.bytes(node, name, nameBytes));
-  }
-
-  /** The path of an entry as a C string. */
-  protected entryBytes(
-    node: Node<Mark>,
-    name = "",
-    nameBytes?: Uint8Array,
-  ): Uint8Array<ArrayBuffer> {
-    return cString(this.tree.bytes(node, name, nameBytes));
-  }
-
-  // --- arming directory by directory ---
-
-  /**
-   * Arms a directory that exists since before the watch, with all below it where that is wanted, in slices that leave
-   * the event loop free. `isWanted` is asked between slices, so that a closed watcher stops arming.
-   */
-  async #armTree(root: Node<Mark>, isWanted: () => boolean): Promise<void> {
-    const waiting = [root];
-    let until = performance.now() + TURN;
-    for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
-      waiting.push(...this.#armOne(node, node === root, undefined));
-      if (performance.now() < until) continue;
-      await new Promise(setImmediate);
-      until = performance.now() + TURN;
-    }
-  }
-
-  /**
-   * Arms a directory that has just appeared, with all below it. What is found inside was there before the watch, or came
-   * with it, and is announced by nobody else, so it is announced here, to those of `feeds` who want it: watch first, look
-   * then, and what is told twice is dropped.
-   */
-  protected armNew(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
-    const waiting = [node];
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      waiting.push(...this.#armOne(next, false, { ...nobody(about), feeds }));
-    }
-  }
-
-  /** Where system calls find a directory; undefined where it is gone. */
-  protected reach(node: Node<Mark>): Reach | undefined {
-    return { path: this.tree.bytes(node), release: () => {} };
-  }
-
-  /** Arms one directory; the subdirectories to arm next. */
-  #armOne(node: Node<Mark>, isRoot: boolean, found: Finding | undefined): Node<Mark>[] {
-    try {
-      this.mark(node);
-    } catch (error) {
-      // Between its announcement and its mark a directory may vanish, or be replaced by something else.
-      const vanished = error instanceof SystemError && GONE.includes(error.errno);
-      if (isRoot || !vanished) this.#refused(node, isRoot, error);
-      if (vanished) this.tree.remove(node);
-      return [];
-    }
-    if (!this.isRecursive(node)) return [];
-    const place = this.reach(node);
-    if (place === undefined) return [];
-    const next: Node<Mark>[] = [];
-    // Where it cannot be read it is gone: inotify and fanotify asked for the permission already.
-    for (const entry of readDirectory(this.libc, cString(place.path)) ?? []) {
-      const { name, nameBytes } = entry;
-      const path = cString(join(place.path, nameBytes ?? encodeText(name)));
-      const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
-      if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
-      if (isDirectory) next.push(...this.#wantedChild(node, entry));
-    }
-    place.release();
-    return next;
-  }
-
-  /** The subdirectory as a node, if somebody wants it; none if it is armed already. */
-  #wantedChild(node: Node<Mark>, { name, nameBytes }: DirectoryEntry): Node<Mark>[] {
-    const known = this.tree.child(node, name, nameBytes);
-    const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
-    if (this.feedsOf(child).length > 0) return [child];
-    if (known === undefined) this.tree.remove(child);
-    return [];
-  }
-
-  #announce(
-    node: Node<Mark>,
-    { name, nameBytes }: DirectoryEntry,
-    pathBytes: Uint8Array<ArrayBuffer>,
-    isDirectory: boolean,
-    found: Finding,
-  ): void {
-    const key = nameKey(name, nameBytes);
-    const { tag } = node;
-    if (tag.announced?.has(key)) return;
-    const feeds = this.feedsOf(node).filter((feed) => found.feeds.includes(feed));
-    (tag.announced ??= new Map()).set(key, feeds);
-    this.#announcing.add(node);
-    const path = this.tree.prefix(node) + name;
-    const kind = isDirectory
-      ? "create.directory"
-      : this.looker.create(path, pathBytes, found.time).kind;
-    for (const feed of feeds) {
-      const event = feed.event(kind, path, isDirectory, found);
-      if (event !== undefined) this.#complete(feed, event, node, name, nameBytes, found);
-    }
-  }
-
-  /** Those to whom the name was already announced by looking; asked once for each name. */
-  protected wereTold(
-    node: Node<Mark>,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-  ): readonly Feed[] {
-    const { announced } = node.tag;
-    if (announced === undefined) return NOBODY;
-    const key = nameKey(name, nameBytes);
-    const told = announced.get(key);
-    announced.delete(key);
-    return told ?? NOBODY;
-  }
-
-  /** A directory that the kernel refuses: an error for the target itself, a gap in the coverage of all else. */
-  #refused(node: Node<Mark>, isRoot: boolean, error: unknown): void {
-    if (isRoot || !(error instanceof SystemError)) throw error;
-    const path = this.tree.path(node);
-    for (const feed of this.feedsOf(node)) {
-      if (!feed.gaps.some((gap) => gap.reason === error.message && path.startsWith(gap.path))) {
-        feed.gaps.push({ path: feed.spell(path), reason: `${error.message}; ${error.hint}` });
-        feed.sink.lost(feed.spell(path), error.message);
-      }
-    }
-  }
-
-  /** Takes back every mark in the subtree that nobody wants any more. */
-  protected disarm(node: Node<Mark>): void {
-    for (const below of [...this.tree.subtree(node)]) {
-      if (below.tag.mark === undefined || this.feedsOf(below).length > 0) continue;
-      this.unmark(below);
-    }
-  }
-}
-
-/** What was found by looking has no record and no actor: who made a directory need not have filled it. */
-function nobody({ time }: Circumstances): Circumstances {
-  return { time, source: undefined, offset: 0, pid: 0, actor: undefined };
-}
-
-/** The path of an entry of a directory. */
-export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
-  const path = new Uint8Array(directory.length + 1 + name.length);
-  path.set(directory);
-  path[directory.length] = 0x2f;
-  path.set(name, directory.length + 1);
-  return path;
-}
-
-function takes(feed: Feed, name: string): boolean {
-  return feed.only === undefined || feed.only === name;
 }

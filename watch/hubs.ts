@@ -7,12 +7,14 @@
 import type { GroupWish } from "../backends/fanotify/group.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { reactor } from "../ffi/reactor.ts";
+import { DescriptorHub } from "./descriptor_hub.ts";
 import { FanotifyHub } from "./fanotify_hub.ts";
 import type { Hub } from "./hub.ts";
 import { InotifyHub } from "./inotify_hub.ts";
 
 let inotify: InotifyHub | undefined;
 const fanotify = new Map<string, FanotifyHub>();
+const descriptors = new Map<string, DescriptorHub>();
 
 /** The inotify hub, opened if there is none. */
 export async function inotifyHub(): Promise<InotifyHub> {
@@ -24,13 +26,22 @@ export async function inotifyHub(): Promise<InotifyHub> {
 /** The fanotify hub whose group grants `wish`, opened if there is none. */
 export async function fanotifyHub(wish: GroupWish): Promise<FanotifyHub> {
   const [libc, loop] = [await openLibc(), await reactor()];
-  const key = `${wish.pidfd} ${wish.unlimited}`;
-  let hub = fanotify.get(key);
-  if (hub === undefined || hub.isClosed) {
-    hub = new FanotifyHub(libc, loop, wish);
-    fanotify.set(key, hub);
-  }
-  return hub;
+  return shared(fanotify, wish, () => new FanotifyHub(libc, loop, wish));
 }
 
-export type { Hub };
+/** The hub of open files whose group grants `wish`, opened if there is none. */
+export async function descriptorHub(wish: GroupWish): Promise<DescriptorHub> {
+  const [libc, loop] = [await openLibc(), await reactor()];
+  return shared(descriptors, wish, () => new DescriptorHub(libc, loop, wish));
+}
+
+function shared<H extends Hub<unknown>>(
+  hubs: Map<string, H>,
+  wish: GroupWish,
+  open: () => H,
+): H {
+  const key = JSON.stringify(wish);
+  let hub = hubs.get(key);
+  if (hub === undefined || hub.isClosed) hubs.set(key, hub = open());
+  return hub;
+}

@@ -28,8 +28,8 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
-import type { Circumstances, Feed } from "./feed.ts";
-import { Hub, type Node } from "./hub.ts";
+import { type Circumstances, circumstances, type Feed } from "./feed.ts";
+import { type Node, TreeHub } from "./tree_hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |
@@ -37,7 +37,7 @@ const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELET
   IN_ONLYDIR | IN_EXCL_UNLINK;
 
 /** The hub of the process's inotify instance. A mark is a watch descriptor. */
-export class InotifyHub extends Hub<number> {
+export class InotifyHub extends TreeHub<number> {
   readonly #instance: InotifyInstance;
   readonly #watches = new Map<number, Node<number>>();
   readonly #pairing = new RenamePairing<InotifyRecord>();
@@ -99,12 +99,12 @@ export class InotifyHub extends Hub<number> {
     return node.tag.mark !== undefined;
   }
 
-  protected override mark(node: Node<number>): "new" | "known" {
+  protected override mark(node: Node<number>): void {
     const mask = this.#mask(this.feedsOf(node)) | (node.parent === null ? 0 : IN_DONT_FOLLOW);
     const wd = this.#instance.add(this.entryBytes(node), this.tree.path(node), mask >>> 0);
     const known = this.#watches.get(wd);
     const { mark } = node.tag;
-    if (known === node) return "known";
+    if (known === node) return;
     // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
     // mounted twice. The newest name is the one that was just seen.
     if (known !== undefined) {
@@ -118,7 +118,6 @@ export class InotifyHub extends Hub<number> {
     if (mark !== undefined && mark !== wd) this.#watches.delete(mark);
     node.tag.mark = wd;
     this.#watches.set(wd, node);
-    return known === undefined ? "new" : "known";
   }
 
   protected override unmark(node: Node<number>): void {
@@ -147,13 +146,7 @@ export class InotifyHub extends Hub<number> {
     const time = Date.now();
     for (const { record, to } of this.#pairing.take(now)) {
       const raw = to === undefined ? record : { from: record, to };
-      const about: Circumstances = {
-        time,
-        source: { record: () => raw },
-        offset: 0,
-        pid: 0,
-        actor: undefined,
-      };
+      const about = circumstances({ record: () => raw }, time);
       this.#happened(record, to, about);
     }
   }

@@ -7,11 +7,11 @@
 import type { BackendSession, BackendSink } from "../backends/backend.ts";
 import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
+import { fanotifyMask, ON_MOUNT } from "../classify/fanotify.ts";
 import type { FanotifyHub } from "./fanotify_hub.ts";
-import { mountMarkSuffices } from "./fanotify_hub.ts";
 import { Feed } from "./feed.ts";
 import type { Hub } from "./hub.ts";
-import { fanotifyHub, inotifyHub } from "./hubs.ts";
+import { descriptorHub, fanotifyHub, inotifyHub } from "./hubs.ts";
 import type { Settings } from "./options.ts";
 import { refuseScope, type Target } from "./targets.ts";
 
@@ -27,6 +27,8 @@ export interface HubSession extends BackendSession {
 interface Way {
   readonly by: string;
   readonly backend: "fanotify" | "inotify";
+  /** Tried only where what was tried before is not supported. */
+  readonly isLastResort?: true;
   open(feed: Feed, isWanted: () => boolean): Promise<Hub<unknown>>;
 }
 
@@ -40,6 +42,7 @@ export async function openTarget(
   const refusals: string[] = [];
   let failure: unknown;
   for (const way of ways(target, settings)) {
+    if (way.isLastResort && !(failure instanceof UnsupportedError)) continue;
     const feed = new Feed(
       {
         ...target,
@@ -70,10 +73,13 @@ function ways(target: Target, settings: Settings): Way[] {
   if (backend === "inotify") refuseScope(settings, backend);
   const namesProcesses = actor || filter.asksProcesses;
   const whole = target.recursive || scope !== "tree";
-  const mount = scope === "mount" && mountMarkSuffices(filter.patterns);
+  const onMount = (fanotifyMask(filter.patterns) & ~ON_MOUNT) === 0;
   const list: Way[] = [];
   if (backend !== "inotify") {
-    if (whole) list.push(byWhole(settings, mount ? "mount" : "filesystem"));
+    if (whole) {
+      list.push(byWhole(settings, scope === "mount" && onMount ? "mount" : "filesystem"));
+    }
+    if (scope !== "tree" && (backend === "fanotify" || onMount)) list.push(byDescriptors(settings));
     if (scope === "tree" && (backend === "fanotify" || namesProcesses)) {
       list.push(byMarks(settings));
     }
@@ -100,6 +106,15 @@ function byMarks(settings: Settings): Way {
     backend: "fanotify",
     open: (feed, isWanted) =>
       withHub(fanotifyHub(wish(settings)), (hub) => hub.addTree(feed, isWanted)),
+  };
+}
+
+function byDescriptors(settings: Settings): Way {
+  return {
+    by: "mount",
+    backend: "fanotify",
+    isLastResort: true,
+    open: (feed) => withHub(descriptorHub(wish(settings)), (hub) => hub.add(feed)),
   };
 }
 
@@ -157,6 +172,3 @@ function noNames(way: Way, refusals: readonly string[]): string {
     : "the kernel names other processes to CAP_SYS_ADMIN only";
   return [why, ...refusals].join("; ");
 }
-
-/** What a hub cannot be: kept for the type of errors that this module throws. */
-export { UnsupportedError };

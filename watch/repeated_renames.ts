@@ -5,7 +5,7 @@
  */
 
 import { type HandleKey, HandleTable } from "../backends/fanotify/handle.ts";
-import type { Node } from "./hub.ts";
+import type { Node } from "./tree_hub.ts";
 
 /** Where a file was brought by a rename. */
 export interface Rename<Mark> {

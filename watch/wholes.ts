@@ -82,10 +82,10 @@ export class Wholes {
     if (known === undefined) this.#wholes.push(whole);
   }
 
-  /** Takes back what only `feed` asked for; false where none of these marks feeds it. */
-  remove(feed: Feed): boolean {
+  /** Takes back what only `feed` asked for. */
+  remove(feed: Feed): void {
     const whole = this.#wholes.find(({ feeds }) => feeds.has(feed));
-    if (whole === undefined) return false;
+    if (whole === undefined) return;
     whole.feeds.delete(feed);
     if (whole.feeds.size === 0) {
       this.#wholes.splice(this.#wholes.indexOf(whole), 1);
@@ -95,7 +95,6 @@ export class Wholes {
       this.#group.unmark(whole.target, whole.mask & ~mask, whole.path);
       whole.mask = mask;
     }
-    return true;
   }
 
   /** The directory of the key, opened with O_PATH, wherever it has gone; -1 where its filesystem is not marked. */

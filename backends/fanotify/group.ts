@@ -48,6 +48,8 @@ export interface GroupWish {
   readonly pidfd: boolean;
   /** Queue without a bound. */
   readonly unlimited: boolean;
+  /** Report an open file with each event in place of handles and names: works on every filesystem, but tells accesses only. */
+  readonly descriptors?: boolean;
 }
 
 /** Bytes a `read`: about 650 events. Half and twice as much were slower (measured from 32 KiB to 1 MiB). */
@@ -59,23 +61,27 @@ const READ_SIZE = 64 * 1024;
  */
 const PIDFD_READ_SIZE = 16 * 1024;
 
-const BASE = FAN_CLOEXEC | FAN_NONBLOCK | FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME_TARGET;
+/** Likewise with descriptors, of which an event of 32 bytes has two. */
+const DESCRIPTOR_READ_SIZE = 4 * 1024;
+
+const BASE = FAN_CLOEXEC | FAN_NONBLOCK | FAN_CLASS_NOTIF;
 
 /** The sets of init flags to try, from the most to the least that serves the wish. */
-function ladder({ pidfd, unlimited }: GroupWish): number[] {
+function ladder({ pidfd, unlimited, descriptors = false }: GroupWish): number[] {
+  const base = descriptors ? BASE : BASE | FAN_REPORT_DFID_NAME_TARGET; // Linux 5.17
   const marks = FAN_UNLIMITED_MARKS; // CAP_SYS_ADMIN
   const queue = unlimited ? FAN_UNLIMITED_QUEUE : 0; // CAP_SYS_ADMIN
   const who = pidfd ? FAN_REPORT_PIDFD : 0; // Linux 5.15, CAP_SYS_ADMIN
   const why = pidfd ? FAN_REPORT_FD_ERROR : 0; // Linux 6.13, CAP_SYS_ADMIN
   return [
-    BASE | marks | queue | who | why,
-    BASE | marks | queue | who,
-    BASE | marks | queue,
-    BASE,
+    base | marks | queue | who | why,
+    base | marks | queue | who,
+    base | marks | queue,
+    base,
   ].filter((flags, i, all) => all.indexOf(flags) === i);
 }
 
-/** An open fanotify group that reports handles: directory, name and target (Linux 5.17). */
+/** An open fanotify group: with handles of directory and target, and the name (Linux 5.17), or with open files. */
 export class FanotifyGroup {
   readonly fd: number;
   /** The init flags that the kernel granted. */
@@ -100,6 +106,12 @@ export class FanotifyGroup {
     }
     if (fd < 0) {
       const error = systemError(libc, "open fanotify", { syscall: "fanotify_init" });
+      if (error.errno === EPERM) {
+        throw new CapabilityError(error.message, {
+          ...about(error),
+          hint: "without file handles fanotify needs CAP_SYS_ADMIN; run as root, or use inotify",
+        });
+      }
       throw error.errno === EMFILE
         ? limitError(libc, "fanotify/max_user_groups", error)
         : new UnsupportedError(error.message, {
@@ -117,9 +129,19 @@ export class FanotifyGroup {
     return (this.flags & FAN_UNLIMITED_MARKS) !== 0;
   }
 
+  /** Whether records carry an open file. */
+  get hasDescriptors(): boolean {
+    return (this.flags & FAN_REPORT_DFID_NAME_TARGET) === 0;
+  }
+
   /** Whether records carry a pidfd. */
   get hasPidfd(): boolean {
     return (this.flags & FAN_REPORT_PIDFD) !== 0;
+  }
+
+  get #readSize(): number {
+    if (this.hasDescriptors) return DESCRIPTOR_READ_SIZE;
+    return this.hasPidfd ? PIDFD_READ_SIZE : READ_SIZE;
   }
 
   /**
@@ -169,7 +191,7 @@ export class FanotifyGroup {
 
   /** What is queued, at most one buffer; undefined when there is nothing. */
   read(): FanotifyBatch | undefined {
-    const buffer = this.#spare ?? new Uint8Array(this.hasPidfd ? PIDFD_READ_SIZE : READ_SIZE);
+    const buffer = this.#spare ?? new Uint8Array(this.#readSize);
     const length = readQueue(this.#libc, this.fd, buffer, "fanotify");
     this.#spare = length === 0 ? buffer : undefined;
     if (length === 0) return undefined;
