@@ -78,16 +78,31 @@ const COUNTED: Readonly<Partial<Record<LimitName, keyof LimitUser>>> = {
   "fanotify/max_user_groups": "groups",
 };
 
+/** The same limits of a user namespace (namespaces(7)), where the name is not the same but for `user_`. */
+function namespaceLimit(name: LimitName): string {
+  const [what, limit] = name.split("/");
+  return `max_${what}_${limit!.replace("max_user_", "")}`;
+}
+
+/** The sysctl that binds here: that of the machine, or a smaller one of the user namespace. */
+function tightest(libc: Libc, name: LimitName): { sysctl: string; value: number | undefined } {
+  const value = readLimit(libc, name);
+  const inner = namespaceLimit(name);
+  const text = readText(libc, `/proc/sys/user/${inner}`);
+  return text !== undefined && Number(text) < (value ?? Infinity)
+    ? { sysctl: `user.${inner}`, value: Number(text) }
+    : { sysctl: `fs.${name.replace("/", ".")}`, value };
+}
+
 /** `error` as a {@linkcode WatchLimitError} that says which limit, its value now, who uses it up, and the remedy. */
 export function limitError(libc: Libc, name: LimitName, error: SystemError): WatchLimitError {
-  const value = readLimit(libc, name);
+  const { sysctl, value } = tightest(libc, name);
   const counted = COUNTED[name];
   const users = counted === undefined ? [] : limitUsers(libc)
     .filter((user) => Number(user[counted]) > 0)
     .sort((a, b) => Number(b[counted]) - Number(a[counted]))
     .slice(0, 3)
     .map((user) => `${user.comm} (${user.pid}) ${user[counted]}`);
-  const sysctl = `fs.${name.replace("/", ".")}`;
   return new WatchLimitError(error.message, {
     errno: error.errno,
     syscall: error.syscall,

@@ -113,12 +113,12 @@ test("nobody can import and watch as well", { skip: isRoot ? false : "needs root
 if (!isDeno) {
   test("on Node.js importing is fine and watching is unsupported", async () => {
     using home = new TemporaryDirectory();
-    const bundle = join(home.path, "sentinode.mjs");
     const built = spawnSync(process.execPath, [
       "build",
       "--target=node",
-      "--format=esm",
-      `--outfile=${bundle}`,
+      "--splitting", // what is imported on use stays a file of its own
+      "--entry-naming=sentinode.mjs",
+      `--outdir=${home.path}`,
       moduleFile("mod.ts"),
     ]);
     assert.equal(built.status, 0, String(built.stderr));

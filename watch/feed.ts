@@ -16,6 +16,8 @@ export interface FeedInit {
   readonly path: string;
   /** The directory that is anchored: `path` itself, or the parent of a watched file. */
   readonly directory: string;
+  /** What globs are relative to. */
+  readonly root: string;
   /** The name of the watched file within `directory`. */
   readonly only?: string;
   readonly recursive: boolean;
@@ -46,6 +48,7 @@ export function circumstances(source?: RawSource, time: number = Date.now()): Ci
 export class Feed {
   readonly path: string;
   readonly directory: string;
+  readonly root: string;
   readonly only: string | undefined;
   readonly recursive: boolean;
   readonly backend: string;
@@ -66,6 +69,7 @@ export class Feed {
   constructor(init: FeedInit) {
     this.path = init.path;
     this.directory = init.directory;
+    this.root = init.root;
     this.only = init.only;
     this.recursive = init.recursive;
     this.backend = init.backend;
@@ -98,7 +102,7 @@ export class Feed {
   ignores(path: string, isDirectory: boolean): boolean {
     const { filter } = this;
     if (isDirectory && this.mounts?.has(path)) return true;
-    return filter.asksPaths && filter.ignores(this.spell(path), isDirectory, this.directory);
+    return filter.asksPaths && filter.ignores(this.spell(path), isDirectory, this.root);
   }
 
   /** A new event if it is wanted; the caller completes it before the next {@linkcode flush}. */
@@ -111,7 +115,7 @@ export class Feed {
     const { filter } = this;
     if (!filter.wants(kind) || filter.ignoresProcess(about.pid)) return undefined;
     const spelled = this.canonical === undefined ? path : this.spell(path);
-    if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.directory)) return undefined;
+    if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.root)) return undefined;
     const event = new FileEvent(
       kind,
       spelled,

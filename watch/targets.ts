@@ -26,6 +26,8 @@ export interface Target {
   readonly path: string;
   /** The directory to watch. */
   readonly directory: string;
+  /** What globs are relative to: the path that was asked for, or the directory of a file. */
+  readonly root: string;
   /** The name within `directory` that is meant, for a file. */
   readonly only: string | undefined;
   readonly recursive: boolean;
@@ -87,46 +89,49 @@ export function resolveTargets(
   if (settings.scope !== "tree") {
     const top = settings.scope === "mount" ? mount : wholeFilesystem(mount, mounts);
     const point = top.point;
-    return { targets: [directoryTarget(point, top, true, [])], leftOut: [] };
+    return { targets: [directoryTarget(point, point, top, true, [])], leftOut: [] };
   }
   const spelled = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   if (status?.type !== "directory") {
     if (path.endsWith("/")) throw new Error("unreachable: the kernel refuses a slash after a file");
     // A link to a file is followed; then the events have the path of the file itself.
     const file = posix.basename(real) === posix.basename(spelled) ? spelled : real;
+    const directory = posix.dirname(file);
     const target: Target = {
-      ...directoryTarget(posix.dirname(file), mount, false, []),
+      ...directoryTarget(directory, directory, mount, false, []),
       path: spelled,
       only: posix.basename(file),
     };
     return { targets: [target], leftOut: [] };
   }
   if (!settings.recursive) {
-    return { targets: [directoryTarget(spelled, mount, false, [])], leftOut: [] };
+    return { targets: [directoryTarget(spelled, spelled, mount, false, [])], leftOut: [] };
   }
   const below = mounts.filter(({ point }) => point !== real && isWithin(point, real));
   const points = below.map(({ point }) => point);
-  const targets = [directoryTarget(spelled, mount, true, points)];
+  const targets = [directoryTarget(spelled, spelled, mount, true, points)];
   const leftOut: LeftOut[] = [];
   for (const inner of new Map(below.map((mount) => [mount.point, mount])).values()) {
     const tail = inner.point.slice(real === "/" ? 0 : real.length);
     const innerPath = (spelled === "/" ? "" : spelled) + tail;
     const reason = whyLeftOut(inner, innerPath, spelled, settings);
-    if (reason === undefined) targets.push(directoryTarget(innerPath, inner, true, points));
-    else leftOut.push({ path: innerPath, mount: inner, reason });
+    if (reason === undefined) {
+      targets.push(directoryTarget(innerPath, spelled, inner, true, points));
+    } else leftOut.push({ path: innerPath, mount: inner, reason });
   }
   return { targets, leftOut };
 }
 
 function directoryTarget(
   path: string,
-  mount: Target["mount"],
+  root: string,
+  { point, type }: Target["mount"],
   recursive: boolean,
   points: readonly string[],
 ): Target {
-  const { point, type } = mount;
   const mounts = new Set(points.filter((other) => other !== point));
-  return { path, directory: path, only: undefined, recursive, mount: { point, type }, mounts };
+  const mount = { point, type };
+  return { path, directory: path, root, only: undefined, recursive, mount, mounts };
 }
 
 function whyLeftOut(

@@ -55,7 +55,8 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly ready: Promise<void>;
   readonly #settings: Settings;
   readonly #queue: EventQueue;
-  readonly #leftOut: LeftOut[] = [];
+  /** What is not watched below each path that was asked for. */
+  readonly #leftOut = new Map<string, readonly LeftOut[]>();
   #places: Place[] = [];
   readonly #arming = new Set<Promise<void>>();
   #losses = 0;
@@ -109,7 +110,6 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const { backend } = settings;
     if (typeof backend === "object") return await this.#armCustom(withoutSlash(absolute), backend);
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
-    this.#leftOut.push(...leftOut);
     for (const target of targets) {
       if (this.#places.some((place) => covers(place.target, target))) continue;
       const covered = this.#places.filter((place) => covers(target, place.target));
@@ -121,7 +121,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
         if (target === targets[0]) throw error;
         // A mount below the path that refuses does not take down the rest.
         const reason = error instanceof Error ? error.message : String(error);
-        this.#leftOut.push({ path: target.path, mount: target.mount, reason });
+        leftOut.push({ path: target.path, mount: target.mount, reason });
         continue;
       }
       sink.leavesInKernel = settings.queue === "kernel" || session.kernelHoldsAll;
@@ -129,6 +129,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       this.#places.push({ path: absolute, target, backend: session.backend, session });
       for (const place of covered) await this.#drop(place);
     }
+    this.#leftOut.set(withoutSlash(absolute), leftOut);
   }
 
   async #armCustom(path: string, backend: Backend): Promise<void> {
@@ -178,6 +179,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   async #drop(place: Place): Promise<void> {
     this.#places = this.#places.filter((other) => other !== place);
+    this.#leftOut.delete(withoutSlash(place.path));
     await place.session.close();
   }
 
@@ -226,7 +228,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       mount: target?.mount ?? { point: path, type: "unknown" },
       ...session.coverage(),
     }));
-    const not = this.#leftOut.map(({ path, mount, reason }): Coverage => ({
+    const not = [...this.#leftOut.values()].flat().map(({ path, mount, reason }): Coverage => ({
       path,
       backend: "none",
       mount: { point: mount.point, type: mount.type },
