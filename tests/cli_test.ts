@@ -882,7 +882,7 @@ test("trace: a filesystem without file handles", NEEDS_ROOT, async () => {
   await using held = new Held(`exec 3< ${overlay.path}/below`);
   assert.equal(await run.status(), 0);
   assert.match(run.lines[0]!, new RegExp(`^sh\\(${held.pid}\\): O ${overlay.path}/below$`));
-  assert.match(run.stderr, /only accesses through this mount are told/);
+  assert.match(run.stderr, /no file handles, so only this mount of it is watched/);
 });
 
 test("trace: --comm, --pid, --user choose processes", NEEDS_ROOT, async () => {

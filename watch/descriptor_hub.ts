@@ -60,14 +60,13 @@ export class DescriptorHub extends Hub<string> {
       throw new UnsupportedError(`Cannot watch ${feed.path} for ${untold.join(", ")}`, {
         path: feed.path,
         hint:
-          "this filesystem gives no file handles, and without them only accesses are told of a mount",
+          "of a mount only accesses are told; the rest needs file handles, which this filesystem does not give",
       });
     }
     this.group.mark("mount", mask, cString(point), feed.path);
-    this.homes.set(feed, point);
-    const only =
-      `this filesystem gives no file handles, so only accesses through this mount are told`;
-    const reason = untold.length === 0 ? only : `${only}, not ${untold.join(", ")}`;
+    this.settle(feed, point);
+    if (untold.length === 0) return;
+    const reason = `this filesystem gives no file handles, so ${untold.join(", ")} is not told`;
     feed.gaps.push({ path: feed.path, reason });
   }
 
@@ -84,8 +83,12 @@ export class DescriptorHub extends Hub<string> {
   protected override turn(): boolean {
     const pending = this.#backlog.first();
     if (pending === undefined) return false;
-    this.#process(pending);
-    this.#backlog.drop();
+    try {
+      this.#process(pending);
+    } finally {
+      this.#closeRest(pending); // a consumer's function may have thrown
+      this.#backlog.drop();
+    }
     return true;
   }
 
@@ -102,6 +105,15 @@ export class DescriptorHub extends Hub<string> {
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
       } else if (record.fd < 0) this.lostAll("the kernel could not open the file of an event");
       else this.#happened(record, about);
+    }
+  }
+
+  /** Closes the files of the records that were not processed. */
+  #closeRest(pending: Pending): void {
+    const record = new FanotifyRecord(pending.batch);
+    while (pending.next < pending.batch.length) {
+      pending.next = record.read(pending.next, pending.batch.length);
+      if (record.fd >= 0) this.libc.close(record.fd);
     }
   }
 

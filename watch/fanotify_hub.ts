@@ -12,6 +12,7 @@ import {
   HandleTable,
   identify,
   isKey,
+  type OpenDirectory,
 } from "../backends/fanotify/handle.ts";
 import type { Place } from "../backends/fanotify/place.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
@@ -38,7 +39,7 @@ import { Backlog, type Pending } from "./backlog.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { type Rename, RepeatedRenames } from "./repeated_renames.ts";
 import { join, type Node, type Reach, TreeHub } from "./tree_hub.ts";
-import { Wholes, type WholeTarget } from "./wholes.ts";
+import { Wholes } from "./wholes.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_ONDIR;
@@ -99,16 +100,17 @@ export class FanotifyHub extends TreeHub<Mark> {
     return this.#wholes.has(feed) ? 1 : super.marks(feed);
   }
 
-  /** Covers `feed` with one mark on the whole filesystem (or mount) that holds it. */
-  addWhole(feed: Feed, target: WholeTarget): void {
-    this.#withDirectory(feed, (fd, key) => {
-      this.#wholes.add(feed, target, fd, key);
-      this.anchor(feed, this.#targetNode(feed, fd, key));
+  /** Covers `feed` with one mark on the whole filesystem that holds it. */
+  addWhole(feed: Feed): void {
+    this.#withDirectory(feed, (directory) => {
+      this.#wholes.add(feed, directory);
+      this.#linkTops();
+      this.anchor(feed, this.#targetNode(feed, directory));
     });
   }
 
   protected override anchorNode(feed: Feed): Node<Mark> {
-    return this.#withDirectory(feed, (fd, key) => this.#targetNode(feed, fd, key));
+    return this.#withDirectory(feed, (directory) => this.#targetNode(feed, directory));
   }
 
   protected override withdraw(feed: Feed, home: Node<Mark>): void {
@@ -122,28 +124,42 @@ export class FanotifyHub extends TreeHub<Mark> {
   }
 
   /** Opens the directory of `feed` for as long as `use` takes. */
-  #withDirectory<T>(feed: Feed, use: (fd: number, key: HandleKey) => T): T {
+  #withDirectory<T>(feed: Feed, use: (directory: OpenDirectory) => T): T {
     const fd = this.libc.open(cString(feed.directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) {
       throw systemError(this.libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
     }
     try {
-      const key = identify(this.libc, fd)?.key;
-      if (key === undefined) throw noHandles(this.libc, feed.path);
-      return use(fd, key);
+      const directory = identify(this.libc, fd);
+      if (directory === undefined) throw noHandles(this.libc, feed.path);
+      return use(directory);
     } finally {
       this.libc.close(fd);
     }
   }
 
   /** The node of an open directory that is a target. Its path in the tree is the kernel's, so that all agree. */
-  #targetNode(feed: Feed, fd: number, key: HandleKey): Node<Mark> {
-    const known = this.#table.get(key, 0);
-    if (known !== undefined && this.tree.path(known).startsWith("/")) return known;
+  #targetNode(feed: Feed, { fd, key }: OpenDirectory): Node<Mark> {
+    const placed = this.#wholes.covers(key) ? this.#place(key) : this.#table.get(key, 0);
+    if (placed !== undefined && this.tree.path(placed).startsWith("/")) return placed;
     const path = pathOfFd(this.libc, fd) ?? feed.directory;
-    if (known === undefined) return this.#learn(null, path, key);
-    this.tree.move(known, null, path);
-    return known;
+    if (placed === undefined) return this.#learn(null, path, key);
+    this.tree.move(placed, null, path);
+    return placed;
+  }
+
+  /** Links the topmost directories that are known to parents that a mark, or a mount that was not known before, shows. */
+  #linkTops(): void {
+    const tops = [...this.#table.values()].filter(({ parent, name }) =>
+      parent === null && name.startsWith("/")
+    );
+    for (const top of tops) {
+      const place = this.#wholes.locate(top.tag.mark!.key);
+      if (place === undefined || place === "gone" || place.parent === undefined) continue;
+      const parent = this.#place(place.parent);
+      if (parent !== undefined) this.tree.move(top, parent, place.name, place.nameBytes);
+    }
+    this.relinked();
   }
 
   #learn(
@@ -165,15 +181,15 @@ export class FanotifyHub extends TreeHub<Mark> {
 
   protected override mark(node: Node<Mark>): void {
     const shown = this.tree.path(node);
-    if (node.parent !== null && this.#isWhole(node.parent)) {
+    const isOurs = this.feedsOf(node).some((feed) => !this.#wholes.has(feed));
+    if (!isOurs && node.parent !== null && this.#isWhole(node.parent)) {
       // The filesystem's mark covers it; all that is needed is to know it.
       if (node.tag.mark !== undefined) return;
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
       if (key === undefined) throw new SystemError(`Cannot find ${shown}`, { errno: ESTALE });
-      node.tag.mark = { key, isInode: false };
-      this.#table.set(key, node);
+      this.#identified(node, key, false);
       return;
     }
     let mask = STRUCTURE | FAN_EVENT_ON_CHILD;
@@ -187,11 +203,18 @@ export class FanotifyHub extends TreeHub<Mark> {
       if (key === undefined) throw noHandles(this.libc, shown);
       const flags = FAN_MARK_ONLYDIR | (node.parent === null ? 0 : FAN_MARK_DONT_FOLLOW);
       this.group.mark("inode", mask, path, shown, flags);
-      node.tag.mark = { key, isInode: true };
-      this.#table.set(key, node);
+      this.#identified(node, key, true);
     } finally {
       this.libc.close(fd);
     }
+  }
+
+  #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): void {
+    const known = this.#table.get(key, 0);
+    const isMarked = isInode || known?.tag.mark?.isInode === true;
+    if (known !== undefined && known !== node) this.absorb(known, node);
+    node.tag.mark = { key, isInode: isMarked };
+    this.#table.set(key, node);
   }
 
   /** The key of a subdirectory of `directory`. */
@@ -260,6 +283,7 @@ export class FanotifyHub extends TreeHub<Mark> {
         this.#happened(record, about);
       }
       pending.next = end;
+      this.#sequence = first + end;
     }
     return true;
   }
@@ -315,7 +339,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     const nameBytes = record.nameBytes(name);
     const told = this.wereTold(node, name, nameBytes);
     this.entry(node, name, nameBytes, true, kinds, about, told);
-    if ((bits & FAN_CREATE) !== 0 && object >= 0 && this.feedsOf(node).length > 0) {
+    // Of a removal that was merged into the creation nothing is told later: what happened inside comes next.
+    const isBrief = (bits & FAN_DELETE) !== 0 && this.#isWhole(node);
+    const isKept = isBrief || this.feedsOf(node).length > 0;
+    if ((bits & FAN_CREATE) !== 0 && object >= 0 && isKept) {
       const known = child !== undefined && child.parent === node;
       const added = known
         ? child
@@ -455,7 +482,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Whether `node` is on a filesystem that is marked as a whole. */
   #isWhole(node: Node<Mark>): boolean {
     const key = node.tag.mark?.key;
-    return key !== undefined && this.#wholes.hasFilesystem(key);
+    return key !== undefined && this.#wholes.covers(key);
   }
 
   // --- from a handle to a directory ---

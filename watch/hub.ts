@@ -106,6 +106,17 @@ export abstract class Hub<Home> {
   /** Bytes read so far. */
   abstract get bytesRead(): number;
 
+  /** Feeds `feed` from now on. */
+  protected settle(feed: Feed, home: Home): void {
+    this.homes.set(feed, home);
+    this.#wake();
+  }
+
+  /** While all were full nothing was read; who comes has room, and who goes takes none any more. */
+  #wake(): void {
+    if (!this.#closed) this.runLater(0);
+  }
+
   /** Takes `feed` back, and everything that only it needed. */
   remove(feed: Feed): void {
     const home = this.homes.get(feed);
@@ -113,6 +124,7 @@ export abstract class Hub<Home> {
     this.homes.delete(feed);
     this.withdraw(feed, home);
     this.closeIfIdle();
+    this.#wake();
   }
 
   /** Loss that concerns every feed. */

@@ -106,14 +106,8 @@ export class InotifyHub extends TreeHub<number> {
     const { mark } = node.tag;
     if (known === node) return;
     // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
-    // mounted twice. The newest name is the one that was just seen.
-    if (known !== undefined) {
-      known.tag.mark = undefined;
-      for (const child of [...(known.children?.values() ?? [])]) {
-        this.tree.move(child, node, child.name, child.nameBytes);
-      }
-      this.tree.remove(known);
-    }
+    // a target of its own, or mounted twice. The newest name is the one that was just seen.
+    if (known !== undefined) this.absorb(known, node);
     // A name that had another inode before: that watch goes with its inode.
     if (mark !== undefined && mark !== wd) this.#watches.delete(mark);
     node.tag.mark = wd;

@@ -76,10 +76,12 @@ function ways(target: Target, settings: Settings): Way[] {
   const onMount = (fanotifyMask(filter.patterns) & ~ON_MOUNT) === 0;
   const list: Way[] = [];
   if (backend !== "inotify") {
-    if (whole) {
-      list.push(byWhole(settings, scope === "mount" && onMount ? "mount" : "filesystem"));
+    // A mark on the mount alone tells accesses only, and needs no tree for them.
+    if (scope === "mount" && onMount) list.push(byDescriptors(settings));
+    else if (whole) list.push(byFilesystem(settings));
+    if (scope !== "tree" && (backend === "fanotify" || onMount)) {
+      list.push({ ...byDescriptors(settings), isLastResort: true });
     }
-    if (scope !== "tree" && (backend === "fanotify" || onMount)) list.push(byDescriptors(settings));
     if (scope === "tree" && (backend === "fanotify" || namesProcesses)) {
       list.push(byMarks(settings));
     }
@@ -92,11 +94,11 @@ function wish({ actor, queue }: Settings): { pidfd: boolean; unlimited: boolean 
   return { pidfd: actor, unlimited: queue === "unlimited" };
 }
 
-function byWhole(settings: Settings, target: "filesystem" | "mount"): Way {
+function byFilesystem(settings: Settings): Way {
   return {
-    by: target,
+    by: "filesystem",
     backend: "fanotify",
-    open: (feed) => withHub(fanotifyHub(wish(settings)), (hub) => hub.addWhole(feed, target)),
+    open: (feed) => withHub(fanotifyHub(wish(settings)), (hub) => hub.addWhole(feed)),
   };
 }
 
@@ -113,8 +115,14 @@ function byDescriptors(settings: Settings): Way {
   return {
     by: "mount",
     backend: "fanotify",
-    isLastResort: true,
-    open: (feed) => withHub(descriptorHub(wish(settings)), (hub) => hub.add(feed)),
+    open: async (feed) => {
+      const hub = await withHub(descriptorHub(wish(settings)), (hub) => hub.add(feed));
+      if (settings.scope === "filesystem") {
+        const reason = "this filesystem gives no file handles, so only this mount of it is watched";
+        feed.gaps.push({ path: feed.path, reason });
+      }
+      return hub;
+    },
   };
 }
 

@@ -118,11 +118,40 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   /** Anchors `feed` at `node`. */
   protected anchor(feed: Feed, node: Node<Mark>): void {
+    node.tag.anchors.push(feed);
+    this.tree.epoch++;
+    this.#respell(feed, node);
+    this.settle(feed, node);
+  }
+
+  /** Notes how the path of the node differs from the user's spelling. */
+  #respell(feed: Feed, node: Node<Mark>): void {
     const path = this.tree.path(node);
     feed.canonical = path === feed.directory ? undefined : path;
-    node.tag.anchors.push(feed);
-    this.homes.set(feed, node);
+  }
+
+  /** Nodes were linked to parents that were not known before. */
+  protected relinked(): void {
+    for (const [feed, home] of this.homes) this.#respell(feed, home);
+  }
+
+  /**
+   * Both nodes stand for one directory: `known` was learned first, as a target of its own or under a name that queued
+   * records are about to change. All that hangs on it goes over to `node`.
+   */
+  protected absorb(known: Node<Mark>, node: Node<Mark>): void {
+    for (const child of [...(known.children?.values() ?? [])]) {
+      this.tree.move(child, node, child.name, child.nameBytes);
+    }
+    for (const feed of known.tag.anchors) {
+      node.tag.anchors.push(feed);
+      this.homes.set(feed, node);
+    }
+    known.tag.anchors = [];
+    known.tag.mark = undefined;
+    this.tree.remove(known);
     this.tree.epoch++;
+    this.relinked();
   }
 
   /** Takes `feed` off its anchor. */

@@ -1,11 +1,11 @@
 /**
- * Marks on whole filesystems and mounts, each shared by the watchers on it.
+ * Marks on whole filesystems, each shared by the watchers on it.
  *
  * @module
  */
 
 import type { FanotifyGroup } from "../backends/fanotify/group.ts";
-import { type HandleKey, openHandle } from "../backends/fanotify/handle.ts";
+import { type HandleKey, type OpenDirectory, openHandle } from "../backends/fanotify/handle.ts";
 import { locate, type Place } from "../backends/fanotify/place.ts";
 import { fanotifyMask } from "../classify/fanotify.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../ffi/abi/open.ts";
@@ -14,26 +14,21 @@ import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import type { Feed } from "./feed.ts";
 
-/** What is marked as a whole. */
-export type WholeTarget = "filesystem" | "mount";
-
-/** A filesystem or mount that is marked. */
+/** A filesystem that is marked. */
 interface Whole {
-  readonly target: WholeTarget;
-  /** A key of its filesystem. */
+  /** A key of it. */
   readonly key: HandleKey;
-  /** An open directory on it, through which handles are opened, and a path to that. */
-  readonly fd: number;
-  readonly path: Uint8Array<ArrayBuffer>;
+  /** By mount an open directory on it, through which handles are opened; the first is also the way to the mark. */
+  readonly fds: Map<number, number>;
   readonly feeds: Set<Feed>;
   mask: number;
 }
 
-/** What is marked as a whole by one group. */
+/** The filesystems that one group marks as a whole. */
 export class Wholes {
   readonly #libc: Libc;
   readonly #group: FanotifyGroup;
-  /** What a filesystem's mark asks for, whoever wants what. */
+  /** What a mark asks for, whoever wants what. */
   readonly #structure: number;
   readonly #wholes: Whole[] = [];
 
@@ -53,21 +48,22 @@ export class Wholes {
   }
 
   /** Whether the filesystem of the key is marked. */
-  hasFilesystem(key: HandleKey): boolean {
-    return this.#find("filesystem", key) !== undefined;
+  covers(key: HandleKey): boolean {
+    return this.#find(key) !== undefined;
   }
 
-  /** Covers `feed` with the mark on what holds its directory, which is open as `fd` and has this key. */
-  add(feed: Feed, target: WholeTarget, fd: number, key: HandleKey): void {
-    const known = this.#find(target, key);
-    const whole = known ?? this.#open(feed, target, fd, key);
+  /** Covers `feed`, whose directory is open, with the mark on its filesystem. */
+  add(feed: Feed, { fd, key, mountId }: OpenDirectory): void {
+    const known = this.#find(key);
+    const whole = known ?? { key, fds: new Map(), feeds: new Set(), mask: 0 };
     try {
-      const mask = whole.mask | this.#maskOf(whole, [feed]);
-      this.#group.mark(target, mask, whole.path, feed.path);
+      if (!whole.fds.has(mountId)) whole.fds.set(mountId, this.#open(feed, fd));
+      const mask = whole.mask | this.#maskOf([feed]);
+      this.#group.mark("filesystem", mask, pathOf(whole), feed.path);
       whole.mask = mask;
-      const reachable = openHandle(this.#libc, whole.fd, key);
+      const reachable = openHandle(this.#libc, whole.fds.get(mountId)!, key);
       if (reachable < 0) {
-        throw systemError(this.#libc, `watch the ${target} of ${feed.path}`, {
+        throw systemError(this.#libc, `watch the filesystem of ${feed.path}`, {
           syscall: "open_by_handle_at",
           path: feed.path,
           hint: "finding the path of a handle needs CAP_DAC_READ_SEARCH",
@@ -91,63 +87,61 @@ export class Wholes {
       this.#wholes.splice(this.#wholes.indexOf(whole), 1);
       this.#close(whole);
     } else {
-      const mask = this.#maskOf(whole, whole.feeds);
-      this.#group.unmark(whole.target, whole.mask & ~mask, whole.path);
+      const mask = this.#maskOf(whole.feeds);
+      this.#group.unmark("filesystem", whole.mask & ~mask, pathOf(whole));
       whole.mask = mask;
     }
   }
 
   /** The directory of the key, opened with O_PATH, wherever it has gone; -1 where its filesystem is not marked. */
   openDirectory(key: HandleKey): number {
-    for (const whole of this.#wholes) {
-      if (!isSame(whole, "filesystem", key)) continue;
-      const fd = openHandle(this.#libc, whole.fd, key);
+    for (const mountFd of this.#find(key)?.fds.values() ?? []) {
+      const fd = openHandle(this.#libc, mountFd, key);
       if (fd >= 0) return fd;
     }
     return -1;
   }
 
-  /** Where a directory is now, seen through whatever reaches it; `"gone"`, or undefined where nothing does. */
+  /**
+   * Where a directory is now: below its parent where one of the mounts shows it, else a path of its own. `"gone"` where
+   * it was removed; undefined where nothing reaches it.
+   */
   locate(key: HandleKey): Place | "gone" | undefined {
     let found: Place | "gone" | undefined;
-    for (const whole of this.#wholes) {
-      const place = locate(this.#libc, whole.fd, key);
-      if (place !== undefined && place !== "gone") return place;
+    for (const mountFd of this.#find(key)?.fds.values() ?? []) {
+      const place = locate(this.#libc, mountFd, key);
+      if (place === undefined) continue;
+      if (place !== "gone" && place.parent !== undefined) return place;
       found ??= place;
     }
     return found;
   }
 
-  #find(target: WholeTarget, key: HandleKey): Whole | undefined {
-    return this.#wholes.find((whole) => isSame(whole, target, key));
+  #find(key: HandleKey): Whole | undefined {
+    return this.#wholes.find((whole) => whole.key[0] === key[0] && whole.key[1] === key[1]);
   }
 
-  #open(feed: Feed, target: WholeTarget, fd: number, key: HandleKey): Whole {
+  #open(feed: Feed, fd: number): number {
     // open_by_handle_at refuses the caller's O_PATH descriptor (EBADF, measured on 6.18).
-    const own = this.#libc.open(
-      cString(`/proc/self/fd/${fd}/.`),
-      O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-      0,
-    );
-    if (own < 0) {
-      throw systemError(this.#libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
-    }
-    const path = cString(`/proc/self/fd/${own}`);
-    return { target, key, fd: own, path, feeds: new Set(), mask: 0 };
+    const path = cString(`/proc/self/fd/${fd}/.`);
+    const own = this.#libc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (own >= 0) return own;
+    throw systemError(this.#libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
   }
 
-  #close({ target, mask, path, fd }: Whole): void {
-    this.#group.unmark(target, mask, path);
-    this.#libc.close(fd);
+  #close(whole: Whole): void {
+    if (whole.mask !== 0) this.#group.unmark("filesystem", whole.mask, pathOf(whole));
+    for (const fd of whole.fds.values()) this.#libc.close(fd);
   }
 
-  #maskOf({ target }: Whole, feeds: Iterable<Feed>): number {
-    let mask = target === "mount" ? 0 : this.#structure;
+  #maskOf(feeds: Iterable<Feed>): number {
+    let mask = this.#structure;
     for (const { filter } of feeds) mask |= fanotifyMask(filter.patterns);
     return mask;
   }
 }
 
-function isSame(whole: Whole, target: WholeTarget, key: HandleKey): boolean {
-  return whole.target === target && whole.key[0] === key[0] && whole.key[1] === key[1];
+function pathOf({ fds }: Whole): Uint8Array<ArrayBuffer> {
+  const [first] = fds.values();
+  return cString(`/proc/self/fd/${first}`);
 }

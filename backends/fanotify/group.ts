@@ -72,7 +72,7 @@ function ladder({ pidfd, unlimited, descriptors = false }: GroupWish): number[] 
   const marks = FAN_UNLIMITED_MARKS; // CAP_SYS_ADMIN
   const queue = unlimited ? FAN_UNLIMITED_QUEUE : 0; // CAP_SYS_ADMIN
   const who = pidfd ? FAN_REPORT_PIDFD : 0; // Linux 5.15, CAP_SYS_ADMIN
-  const why = pidfd ? FAN_REPORT_FD_ERROR : 0; // Linux 6.13, CAP_SYS_ADMIN
+  const why = pidfd || descriptors ? FAN_REPORT_FD_ERROR : 0; // Linux 6.13, CAP_SYS_ADMIN
   return [
     base | marks | queue | who | why,
     base | marks | queue | who,

@@ -1,0 +1,231 @@
+/** Several watchers in one process on the same ground: each sees its own, once, whatever the others do. */
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
+import { isRoot, TemporaryDirectory, within } from "./runtime.ts";
+
+/** A tmpfs as root, so that one mark covers it; any directory else. */
+class Ground implements Disposable {
+  readonly #directory = new TemporaryDirectory();
+  readonly path: string = this.#directory.path;
+
+  constructor() {
+    if (isRoot) execFileSync("mount", ["-t", "tmpfs", "sentinode-test", this.path]);
+  }
+
+  [Symbol.dispose](): void {
+    if (isRoot) execFileSync("umount", ["--lazy", this.path]);
+    this.#directory[Symbol.dispose]();
+  }
+}
+
+/** A watcher and what it has told, relative to the ground. */
+class Seen implements AsyncDisposable {
+  readonly watcher: Watcher;
+  readonly #root: string;
+  readonly #events: AsyncIterator<WatchEvent>;
+
+  constructor(root: string, paths: string | readonly string[], options: WatchOptions) {
+    this.#root = root;
+    this.watcher = watch(paths, options);
+    this.#events = this.watcher[Symbol.asyncIterator]();
+  }
+
+  /** Everything up to an event of the program's own, behind what the kernel has queued by then. */
+  async upTo(path: string): Promise<string[]> {
+    const seen: string[] = [];
+    for (;;) {
+      const { value } = await within(this.#events.next(), `${path} after ${seen}`);
+      const event: WatchEvent = value;
+      const below = event.path.slice(this.#root.length + 1);
+      if (below === path) return seen;
+      seen.push(`${event.kind} ${below}`);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.watcher.close();
+  }
+}
+
+const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
+  ["fanotify", { backend: "fanotify" }],
+  ["inotify", { backend: "inotify" }],
+];
+
+for (const [name, way] of WAYS) {
+  const options: WatchOptions = { ...way, events: ["create", "rename", "remove"] };
+  const file = (root: string, path: string) => writeFileSync(join(root, path), "");
+
+  for (const first of ["inner", "outer"]) {
+    test(`${name}: a watch within a watch, the ${first} first`, async () => {
+      using ground = new Ground();
+      const { path: root } = ground;
+      mkdirSync(join(root, "x/y"), { recursive: true });
+      const open = (which: string) =>
+        new Seen(root, which === "inner" ? join(root, "x") : root, options);
+      await using one = open(first);
+      await one.watcher.ready;
+      await using other = open(first === "inner" ? "outer" : "inner");
+      await other.watcher.ready;
+      const [inner, outer] = first === "inner" ? [one, other] : [other, one];
+      const act = (n: number) => {
+        for (const at of ["", "x/", "x/y/"]) file(root, `${at}f${n}`);
+        file(root, `x/end${n}`);
+      };
+      act(1);
+      assert.deepEqual(await inner.upTo("x/end1"), ["create.file x/f1", "create.file x/y/f1"]);
+      const all = (n: number) =>
+        [`f${n}`, `x/f${n}`, `x/y/f${n}`].map((path) => `create.file ${path}`);
+      assert.deepEqual(await outer.upTo("x/end1"), all(1));
+      await inner.watcher.close();
+      act(2);
+      assert.deepEqual(await outer.upTo("x/end2"), all(2));
+    });
+  }
+
+  test(`${name}: the outer closed, the inner goes on`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    mkdirSync(join(root, "x/y"), { recursive: true });
+    await using inner = new Seen(root, join(root, "x"), options);
+    await inner.watcher.ready;
+    await using outer = new Seen(root, root, options);
+    await outer.watcher.ready;
+    await outer.watcher.close();
+    file(root, "x/y/f");
+    mkdirSync(join(root, "x/new"));
+    file(root, "x/end");
+    assert.deepEqual(await inner.upTo("x/end"), ["create.file x/y/f", "create.directory x/new"]);
+  });
+
+  test(`${name}: one watcher of an inner and its outer path`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    mkdirSync(join(root, "x/y"), { recursive: true });
+    await using both = new Seen(root, [join(root, "x"), root], options);
+    await both.watcher.ready;
+    file(root, "x/y/f");
+    file(root, "g");
+    file(root, "end");
+    assert.deepEqual(await both.upTo("end"), ["create.file x/y/f", "create.file g"]);
+  });
+
+  test(`${name}: a reader that stands still holds up no newcomer`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const name of ["a", "b"]) mkdirSync(join(root, name));
+    await using still = new Seen(root, join(root, "a"), options);
+    await still.watcher.ready;
+    // In slices, for the kernel's queue holds no more than a reader may leave unread.
+    for (let n = 0; n < 17_000; n++) {
+      file(root, `a/${n}`);
+      while (n % 1000 === 999 && still.watcher.stats().events < Math.min(n + 1, 16_384)) {
+        await new Promise(setImmediate);
+      }
+    }
+    await using other = new Seen(root, join(root, "b"), options);
+    await other.watcher.ready;
+    file(root, "b/f");
+    file(root, "b/end");
+    assert.deepEqual(await other.upTo("b/end"), ["create.file b/f"]);
+    await still.watcher.close();
+    file(root, "b/g");
+    file(root, "b/end2");
+    assert.deepEqual(await other.upTo("b/end2"), ["create.file b/g"]);
+  });
+}
+
+const settings = { skip: isRoot ? false : "needs root", timeout: 60_000 };
+
+test("fanotify: the same directory through another mount", settings, async () => {
+  using ground = new Ground();
+  using other = new TemporaryDirectory();
+  const { path: root } = ground;
+  mkdirSync(join(root, "x"));
+  execFileSync("mount", ["--bind", join(root, "x"), other.path]);
+  try {
+    await using bound = new Seen(other.path, other.path, { events: ["create"] });
+    await bound.watcher.ready;
+    await using whole = new Seen(root, root, { events: ["create"] });
+    await whole.watcher.ready;
+    mkdirSync(join(root, "x/d"));
+    writeFileSync(join(root, "x/d/f"), "");
+    writeFileSync(join(root, "x/end"), "");
+    assert.deepEqual(await bound.upTo("end"), ["create.directory d", "create.file d/f"]);
+    assert.deepEqual(await whole.upTo("x/end"), ["create.directory x/d", "create.file x/d/f"]);
+  } finally {
+    execFileSync("umount", ["--lazy", other.path]);
+  }
+});
+
+test("fanotify: directories that come and go outside hold nothing up", settings, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  for (const name of ["in", "out"]) mkdirSync(join(root, name));
+  await using inside = new Seen(root, join(root, "in"), { events: ["create"] });
+  await inside.watcher.ready;
+  for (let n = 0; n < 200; n++) {
+    mkdirSync(join(root, `out/${n}`));
+    writeFileSync(join(root, `out/${n}/f`), "");
+    rmSync(join(root, `out/${n}`), { recursive: true });
+  }
+  const start = performance.now();
+  writeFileSync(join(root, "in/end"), "");
+  assert.deepEqual(await inside.upTo("in/end"), []);
+  assert(performance.now() - start < 1000, `after ${performance.now() - start} ms`);
+});
+
+test("fanotify: a directory's own marks beside the filesystem's", settings, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  mkdirSync(join(root, "a"));
+  writeFileSync(join(root, "a/f"), "");
+  const own: WatchOptions = {
+    backend: "fanotify",
+    recursive: false,
+    events: ["create", "access.open"],
+  };
+  const whole = new Seen(root, root, { events: ["create"] });
+  await whole.watcher.ready;
+  writeFileSync(join(root, "a/known"), "");
+  assert.deepEqual(await whole.upTo("a/known"), []);
+  await using directory = new Seen(root, join(root, "a"), own);
+  await using single = new Seen(root, join(root, "a/f"), own);
+  await Promise.all([directory.watcher.ready, single.watcher.ready]);
+  for (const n of [1, 2]) {
+    readFileSync(join(root, "a/f"));
+    writeFileSync(join(root, `a/end${n}`), "");
+    assert.deepEqual(
+      (await directory.upTo(`a/end${n}`)).filter((line) => line.endsWith("a/f")),
+      ["access.open a/f"],
+    );
+    renameSync(join(root, `a/end${n}`), join(root, `a/${n}`));
+    readFileSync(join(root, "a/f"));
+    single.watcher.inject({ kind: "user.end", path: join(root, `end${n}`) });
+    const opens: string[] = await single.upTo(`end${n}`);
+    assert(opens.every((line) => line === "access.open a/f"), opens.join());
+    assert.equal(directory.watcher.coverage()[0]!.watches, 1);
+    await whole.watcher.close();
+  }
+});
+
+test("fanotify: a mount's accesses have the path of now", settings, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  mkdirSync(join(root, "a"));
+  writeFileSync(join(root, "a/f"), "");
+  await using seen = new Seen(root, root, { scope: "mount", events: ["access.open"] });
+  await seen.watcher.ready;
+  readFileSync(join(root, "a/f"));
+  writeFileSync(join(root, "end1"), "");
+  assert.deepEqual(await seen.upTo("end1"), ["access.open a/f"]);
+  renameSync(join(root, "a"), join(root, "b"));
+  readFileSync(join(root, "b/f"));
+  writeFileSync(join(root, "end2"), "");
+  assert.deepEqual(await seen.upTo("end2"), ["access.open b/f"]);
+});
