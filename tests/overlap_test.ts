@@ -2,11 +2,20 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import test from "node:test";
 import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
-import { isRoot, TemporaryDirectory, within } from "./runtime.ts";
+import {
+  finish,
+  isDeno,
+  isRoot,
+  moduleFile,
+  NOBODY,
+  TemporaryDirectory,
+  within,
+} from "./runtime.ts";
 
 /** A tmpfs as root, so that one mark covers it; any directory else. */
 class Ground implements Disposable {
@@ -137,6 +146,22 @@ for (const [name, way] of WAYS) {
     file(root, "b/g");
     file(root, "b/end2");
     assert.deepEqual(await other.upTo("b/end2"), ["create.file b/g"]);
+  });
+}
+
+// As root a mark on the filesystem covers everything; nobody gets a mark a directory.
+if (isRoot) {
+  test("all of this as nobody", { timeout: 120_000 }, async () => {
+    using home = new TemporaryDirectory(NOBODY);
+    // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself.
+    const runtime = join(home.path, "runtime");
+    symlinkSync(process.execPath, runtime);
+    const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
+    const flags = isDeno ? ["-A", "--no-check"] : ["--timeout=60000"];
+    const command = [...user, runtime, "test", ...flags, moduleFile("tests/overlap_test.ts")];
+    const { status, stdout, stderr } = await finish(command, home.path, 100_000);
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout + stderr, /\b10 pass/);
   });
 }
 
