@@ -169,6 +169,18 @@ export function readDirectory(
   }
 }
 
+/**
+ * Waits until no entry of the directory is being renamed, created or removed: like each of these, reading takes the lock
+ * of the directory, which they hold until their events are queued (fs/namei.c, fs/readdir.c; Linux 4.7 to 6.18).
+ */
+export function awaitChanges(libc: Libc, path: Uint8Array<ArrayBuffer>): void {
+  const fd = libc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0) return;
+  libc.getdents64(fd, entry, entry.length);
+  libc.close(fd);
+}
+
+const entry = new Uint8Array(512);
 const listing = new Uint8Array(64 * 1024);
 const listingView = new DataView(listing.buffer);
 const listingText = sliceable(listing.buffer);

@@ -276,6 +276,7 @@ test("decodeMoves tells of directories that moved or went, and of nothing else",
     ["from", records[4]!.offset],
     ["to", records[5]!.offset],
   ]);
+  assert.deepEqual(moves.map(({ to }) => to?.name), ["to", undefined]);
   assert.deepEqual(moves.map(({ object }) => object), [records[4]!.object, records[5]!.object]);
   const [raw] = decodeMoves(batchOf(event(FAN_DELETE | FAN_ONDIR, [
     info(2, fid([1, 2, 3, 4], Uint8Array.of(0xff))),

@@ -9,6 +9,7 @@ import type { FanotifyGroup } from "../backends/fanotify/group.ts";
 import type { HandleKey } from "../backends/fanotify/handle.ts";
 import { FormerPlaces, type Place } from "../backends/fanotify/place.ts";
 import process from "node:process";
+import { nameKey } from "../backends/tree.ts";
 import type { Actor } from "../classify/event.ts";
 import type { Libc } from "../ffi/port.ts";
 import { Actors } from "./actor.ts";
@@ -73,10 +74,27 @@ export class Backlog {
    * the queue is read ahead; undefined where it stays.
    */
   placeBeforeMove(key: HandleKey, at: number): Place | undefined {
+    this.readAhead();
+    return this.#formerPlaces.at(key, at);
+  }
+
+  /** Whether a record behind byte `at` of the stream gives the name of a directory to another one, or to none. */
+  isGivenUp(
+    parent: HandleKey,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    at: number,
+  ): boolean {
+    return this.#formerPlaces.isGivenUp(parent, nameKey(name, nameBytes), at);
+  }
+
+  /** Reads what is queued, and notes what it says of directories; false where there was nothing new. */
+  readAhead(): boolean {
+    const before = this.#group.bytesRead;
     let ahead = this.#pending.reduce((bytes, { batch }) => bytes + batch.length, 0);
     while (ahead < AHEAD && this.#read()) ahead += this.#pending.at(-1)!.batch.length;
     for (const { batch, first } of this.#pending) this.#formerPlaces.note(batch, first);
-    return this.#formerPlaces.at(key, at);
+    return this.#group.bytesRead > before;
   }
 
   /** Reads once; false when nothing was queued. */

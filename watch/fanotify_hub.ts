@@ -179,18 +179,17 @@ export class FanotifyHub extends TreeHub<Mark> {
     return node.tag.mark?.isInode === true;
   }
 
-  protected override mark(node: Node<Mark>): void {
+  protected override mark(node: Node<Mark>): boolean {
     const shown = this.tree.path(node);
     const isOurs = this.feedsOf(node).some((feed) => !this.#wholes.has(feed));
     if (!isOurs && node.parent !== null && this.#isWhole(node.parent)) {
       // The filesystem's mark covers it; all that is needed is to know it.
-      if (node.tag.mark !== undefined) return;
+      if (node.tag.mark !== undefined) return false;
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
       if (key === undefined) throw new SystemError(`Cannot find ${shown}`, { errno: ESTALE });
-      this.#identified(node, key, false);
-      return;
+      return this.#identified(node, key, false);
     }
     let mask = STRUCTURE | FAN_EVENT_ON_CHILD;
     for (const feed of this.feedsOf(node)) mask |= fanotifyMask(feed.filter.patterns);
@@ -203,18 +202,39 @@ export class FanotifyHub extends TreeHub<Mark> {
       if (key === undefined) throw noHandles(this.libc, shown);
       const flags = FAN_MARK_ONLYDIR | (node.parent === null ? 0 : FAN_MARK_DONT_FOLLOW);
       this.group.mark("inode", mask, path, shown, flags);
-      this.#identified(node, key, true);
+      return this.#identified(node, key, true);
     } finally {
       this.libc.close(fd);
     }
   }
 
-  #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): void {
+  protected override forget(node: Node<Mark>): void {
+    const { mark } = node.tag;
+    if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
+      this.#table.delete(mark.key, 0);
+    }
+    node.tag.mark = undefined;
+  }
+
+  protected override isOutdated(node: Node<Mark>): boolean {
+    if (this.#isWhole(node) || (node.parent !== null && this.#isWhole(node.parent))) return false;
+    if (this.#backlog.readAhead()) this.runLater(0);
+    for (let at = node; at.parent !== null; at = at.parent) {
+      const { name, nameBytes, parent: { tag: { mark } } } = at;
+      if (mark === undefined) continue;
+      if (this.#backlog.isGivenUp(mark.key, name, nameBytes, this.#sequence)) return true;
+    }
+    return false;
+  }
+
+  /** The directory of a node was seen to have this key; whether it was not known. */
+  #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): boolean {
     const known = this.#table.get(key, 0);
     const isMarked = isInode || known?.tag.mark?.isInode === true;
     if (known !== undefined && known !== node) this.absorb(known, node);
     node.tag.mark = { key, isInode: isMarked };
     this.#table.set(key, node);
+    return known === undefined;
   }
 
   /** The key of a subdirectory of `directory`. */
@@ -283,7 +303,7 @@ export class FanotifyHub extends TreeHub<Mark> {
         this.#happened(record, about);
       }
       pending.next = end;
-      this.#sequence = first + end;
+      this.#sequence = first + end - 1; // behind this record, before the next
     }
     return true;
   }

@@ -6,6 +6,7 @@
 
 import type { InotifyRecord } from "../backends/inotify/decode.ts";
 import { InotifyInstance } from "../backends/inotify/instance.ts";
+import { nameKey } from "../backends/tree.ts";
 import { inotifyKind, inotifyMask } from "../classify/inotify.ts";
 import { GRACE, RenamePairing } from "../classify/rename.ts";
 import {
@@ -36,11 +37,16 @@ const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELET
   IN_MOVE_SELF |
   IN_ONLYDIR | IN_EXCL_UNLINK;
 
+/** Bits of records after which a name stands for another directory, or for none. */
+const GIVE_UP = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+
 /** The hub of the process's inotify instance. A mark is a watch descriptor. */
 export class InotifyHub extends TreeHub<number> {
   readonly #instance: InotifyInstance;
   readonly #watches = new Map<number, Node<number>>();
   readonly #pairing = new RenamePairing<InotifyRecord>();
+  /** How many queued records give up the name of a directory, by {@linkcode entryKey}. */
+  readonly #givenUp = new Map<string, number>();
 
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
@@ -99,12 +105,12 @@ export class InotifyHub extends TreeHub<number> {
     return node.tag.mark !== undefined;
   }
 
-  protected override mark(node: Node<number>): void {
+  protected override mark(node: Node<number>): boolean {
     const mask = this.#mask(this.feedsOf(node)) | (node.parent === null ? 0 : IN_DONT_FOLLOW);
     const wd = this.#instance.add(this.entryBytes(node), this.tree.path(node), mask >>> 0);
     const known = this.#watches.get(wd);
     const { mark } = node.tag;
-    if (known === node) return;
+    if (known === node) return false;
     // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
     // a target of its own, or mounted twice. The newest name is the one that was just seen.
     if (known !== undefined) this.absorb(known, node);
@@ -112,6 +118,21 @@ export class InotifyHub extends TreeHub<number> {
     if (mark !== undefined && mark !== wd) this.#watches.delete(mark);
     node.tag.mark = wd;
     this.#watches.set(wd, node);
+    return known === undefined;
+  }
+
+  protected override forget(node: Node<number>): void {
+    if (node.tag.mark !== undefined) this.#watches.delete(node.tag.mark);
+    node.tag.mark = undefined;
+  }
+
+  protected override isOutdated(node: Node<number>): boolean {
+    while (this.#read() > 0) this.runLater(0);
+    for (let at = node; at.parent !== null && this.#givenUp.size > 0; at = at.parent) {
+      const wd = at.parent.tag.mark;
+      if (wd !== undefined && this.#givenUp.has(entryKey(wd, at.name, at.nameBytes))) return true;
+    }
+    return false;
   }
 
   protected override unmark(node: Node<number>): void {
@@ -126,19 +147,37 @@ export class InotifyHub extends TreeHub<number> {
 
   protected override turn(): boolean {
     const now = performance.now();
-    const records = this.#instance.read();
-    this.#pairing.push(records, now);
+    const count = this.#read();
     this.#told(now);
     // The other half of a rename may never come; then nothing but the clock moves on what waits behind the first.
     if (this.#pairing.isWaiting) {
       this.runLater(GRACE);
-    } else if (records.length === 0) this.caughtUp();
-    return records.length > 0;
+    } else if (count === 0) this.caughtUp();
+    return count > 0;
+  }
+
+  /** Reads once; how many records there were. */
+  #read(): number {
+    const records = this.#instance.read();
+    this.#pairing.push(records, performance.now());
+    for (const record of records) this.#noteName(record, 1);
+    return records.length;
+  }
+
+  /** Counts the queued records that give the name of a directory to another one, or to none. */
+  #noteName({ wd, mask, name, nameBytes }: InotifyRecord, change: number): void {
+    if ((mask & IN_ISDIR) === 0 || (mask & GIVE_UP) === 0) return;
+    const key = entryKey(wd, name, nameBytes);
+    const count = (this.#givenUp.get(key) ?? 0) + change;
+    if (count === 0) this.#givenUp.delete(key);
+    else this.#givenUp.set(key, count);
   }
 
   #told(now: number): void {
     const time = Date.now();
     for (const { record, to } of this.#pairing.take(now)) {
+      this.#noteName(record, -1);
+      if (to !== undefined) this.#noteName(to, -1);
       const raw = to === undefined ? record : { from: record, to };
       const about = circumstances({ record: () => raw }, time);
       this.#happened(record, to, about);
@@ -249,4 +288,8 @@ export class InotifyHub extends TreeHub<number> {
     if (newcomers.some((feed) => feed.recursive)) this.armNew(child, newcomers, about);
     else if (known === undefined) this.tree.remove(child);
   }
+}
+
+function entryKey(wd: number, name: string, nameBytes: Uint8Array | undefined): string {
+  return `${wd} ${nameKey(name, nameBytes)}`;
 }

@@ -11,7 +11,7 @@ import type { FileEvent } from "../classify/event.ts";
 import { type Kind, matches } from "../classify/kinds.ts";
 import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
+import { awaitChanges, type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText } from "../ffi/text.ts";
@@ -60,14 +60,28 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   protected readonly looker: Looker;
   /** Directories with `announced` names. */
   readonly #announcing = new Set<Node<Mark>>();
+  /** Directories that are armed once what is queued is processed, and what is to be announced of them then. */
+  readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
 
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
     this.looker = new Looker(libc);
   }
 
-  /** Puts a watch or mark on the directory, or changes the one it has. Throws where the kernel refuses. */
-  protected abstract mark(node: Node<Mark>): void;
+  /**
+   * Puts a watch or mark on the directory, or changes the one it has; whether it had none, under no other name either.
+   * Throws where the kernel refuses.
+   */
+  protected abstract mark(node: Node<Mark>): boolean;
+
+  /** Forgets a watch or mark that may be another directory's than the node's. */
+  protected abstract forget(node: Node<Mark>): void;
+
+  /**
+   * Whether records that are queued, for which the queue is read ahead, give a name on the way to the directory to
+   * another one: then what its path leads to now need not be what the node stands for.
+   */
+  protected abstract isOutdated(node: Node<Mark>): boolean;
 
   /** Takes the directory's own watch or mark back. */
   protected abstract unmark(node: Node<Mark>): void;
@@ -83,6 +97,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.looker.caughtUp();
     for (const node of this.#announcing) node.tag.announced = undefined;
     this.#announcing.clear();
+    const deferred = [...this.#deferred];
+    this.#deferred.clear();
+    for (const [node, found] of deferred) {
+      const isWanted = this.feedsOf(node).length > 0 && this.#isLinked(node);
+      if (isWanted && !this.isMarked(node)) this.#armAll(node, found);
+    }
   }
 
   // --- who wants what ---
@@ -350,11 +370,22 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    */
   protected armNew(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
     // No record and no actor: who made a directory need not have filled it.
-    const found = circumstances(undefined, about.time);
+    this.#armAll(node, { ...circumstances(undefined, about.time), feeds });
+  }
+
+  #armAll(node: Node<Mark>, found: Finding | undefined): void {
     const waiting = [node];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      waiting.push(...this.#armOne(next, false, { ...found, feeds }));
+      waiting.push(...this.#armOne(next, false, found));
     }
+  }
+
+  /** Whether the tree still has the directory where it was put. */
+  #isLinked(node: Node<Mark>): boolean {
+    for (let at = node; at.parent !== null; at = at.parent) {
+      if (this.tree.child(at.parent, at.name, at.nameBytes) !== at) return false;
+    }
+    return true;
   }
 
   /** Where system calls find a directory; undefined where it is gone. */
@@ -364,29 +395,55 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   /** Arms one directory; the subdirectories to arm next. */
   #armOne(node: Node<Mark>, isRoot: boolean, found: Finding | undefined): Node<Mark>[] {
+    // What is seen counts only if the path leads to the directory all the time.
+    const isSure = () => {
+      if (found !== undefined) this.#awaitChanges(node);
+      return isRoot || !this.isOutdated(node);
+    };
+    if (!isSure()) {
+      this.#deferred.set(node, found);
+      return [];
+    }
+    let isFresh: boolean;
     try {
-      this.mark(node);
+      isFresh = this.mark(node);
     } catch (error) {
       // Between its announcement and its mark a directory may vanish, or be replaced by something else.
       const vanished = error instanceof SystemError && GONE.includes(error.errno);
       if (isRoot || !vanished) this.#refused(node, isRoot, error);
-      if (vanished) this.tree.remove(node);
+      if (!vanished) return [];
+      if (isSure()) this.tree.remove(node);
+      else this.#deferred.set(node, found);
       return [];
     }
     if (!this.isRecursive(node)) return [];
     const place = this.reach(node);
     if (place === undefined) return [];
-    const next: Node<Mark>[] = [];
     // Where it cannot be read it is gone: inotify and fanotify asked for the permission already.
-    for (const entry of readDirectory(this.libc, cString(place.path)) ?? []) {
-      const { name, nameBytes } = entry;
-      const path = cString(join(place.path, nameBytes ?? encodeText(name)));
-      const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
-      if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
-      if (isDirectory) next.push(...this.#wantedChild(node, entry));
+    const entries = readDirectory(this.libc, cString(place.path)) ?? [];
+    const next: Node<Mark>[] = [];
+    if (!isSure()) {
+      if (isFresh) this.forget(node);
+      this.#deferred.set(node, found);
+    } else {
+      for (const entry of entries) {
+        const { name, nameBytes } = entry;
+        const path = cString(join(place.path, nameBytes ?? encodeText(name)));
+        const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
+        if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
+        if (isDirectory) next.push(...this.#wantedChild(node, entry));
+      }
     }
     place.release();
     return next;
+  }
+
+  /** Waits for those who are changing a name on the way to the directory: what they do is queued then. */
+  #awaitChanges(node: Node<Mark>): void {
+    const { parent } = node;
+    if (parent === null) return;
+    this.#awaitChanges(parent);
+    awaitChanges(this.libc, this.entryBytes(parent));
   }
 
   /** The subdirectory as a node, if somebody wants it; none if it is armed already. */

@@ -380,11 +380,15 @@ function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInf
 /** A record that says where a directory was until it was renamed or removed. */
 export interface DirectoryMove {
   readonly offset: number;
-  /** Words of the keys of its parent then, and of itself. */
+  /** Words of the keys of its parent then (-1 where that is not watched), and of itself. */
   readonly directory: number;
   readonly object: number;
   readonly name: string;
   readonly nameBytes: Uint8Array<ArrayBuffer> | undefined;
+  /** Of a rename the word of the key of the new parent, and the new name. */
+  readonly to:
+    | (Pick<NamePlace, "directory"> & ReturnType<typeof nameAt>)
+    | undefined;
 }
 
 /** The records of directories that were renamed or removed; all else is passed over without being decoded. */
@@ -397,9 +401,11 @@ export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
     const bits = words[(at + fanotify_event_metadata.mask) >> 2]!;
     if ((bits & FAN_ONDIR) === 0 || (bits & (FAN_RENAME | FAN_DELETE)) === 0) continue;
     record.read(at, next);
-    if (record.object < 0 || record.directory < 0) continue;
     const { directory, object, name } = record;
-    moves.push({ offset: at, directory, object, name, nameBytes: record.nameBytes(name) });
+    const target = (bits & FAN_RENAME) === 0 ? undefined : record.target;
+    const to = target && { directory: target.directory, ...nameAt(batch, target) };
+    if (object < 0 || (directory < 0 && to === undefined)) continue;
+    moves.push({ offset: at, directory, object, name, nameBytes: record.nameBytes(name), to });
   }
   return moves;
 }

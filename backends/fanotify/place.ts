@@ -8,6 +8,7 @@ import { ESTALE } from "../../ffi/abi/errno.ts";
 import { fileStatus, readLink } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../../ffi/text.ts";
+import { nameKey } from "../tree.ts";
 import { decodeMoves, type FanotifyBatch } from "./decode.ts";
 import {
   copyKey,
@@ -61,18 +62,25 @@ interface FormerPlace extends Place {
 /** What the records of a stream say of where directories were before they were moved or removed. */
 export class FormerPlaces {
   readonly #places = new HandleTable<FormerPlace[]>();
+  /** By parent the names that directories gave up or took. */
+  readonly #names = new HandleTable<{ readonly until: number; readonly name: string }[]>();
   /** How far the stream is known, in bytes. */
   #end = 0;
 
   /** Notes what a batch says that begins at byte `first` of the stream; nothing where it was noted before. */
   note(batch: FanotifyBatch, first: number): void {
     if (first + batch.length <= this.#end) return;
-    for (const { offset, directory, object, name, nameBytes } of decodeMoves(batch)) {
-      const parent = copyKey(batch.words, directory);
-      const place: FormerPlace = { until: first + offset, parent, name, nameBytes };
-      const places = this.#places.get(batch.words, object);
-      if (places === undefined) this.#places.set(copyKey(batch.words, object), [place]);
-      else places.push(place);
+    for (const move of decodeMoves(batch)) {
+      const until = first + move.offset;
+      const { object, name, nameBytes, to } = move;
+      if (move.directory >= 0) {
+        const parent = copyKey(batch.words, move.directory);
+        add(this.#places, copyKey(batch.words, object), { until, parent, name, nameBytes });
+        add(this.#names, parent, { until, name: nameKey(name, nameBytes) });
+      }
+      if (to === undefined) continue;
+      const given = nameKey(to.name, to.nameBytes);
+      add(this.#names, copyKey(batch.words, to.directory), { until, name: given });
     }
     this.#end = first + batch.length;
   }
@@ -82,7 +90,19 @@ export class FormerPlaces {
     return this.#places.get(key, 0)?.find(({ until }) => until >= at);
   }
 
+  /** Whether a record behind byte `at` of the stream gives `name` (a {@linkcode nameKey}) to another, or to none. */
+  isGivenUp(parent: HandleKey, name: string, at: number): boolean {
+    return this.#names.get(parent, 0)?.some((one) => one.until > at && one.name === name) ?? false;
+  }
+
   clear(): void {
     this.#places.clear();
+    this.#names.clear();
   }
+}
+
+function add<T>(table: HandleTable<T[]>, key: HandleKey, value: T): void {
+  const values = table.get(key, 0);
+  if (values === undefined) table.set(key, [value]);
+  else values.push(value);
 }
