@@ -38,7 +38,7 @@ import { cString, encodeText } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { type Rename, RepeatedRenames } from "./repeated_renames.ts";
-import { join, type Node, type Reach, TreeHub } from "./tree_hub.ts";
+import { join, type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
@@ -179,12 +179,12 @@ export class FanotifyHub extends TreeHub<Mark> {
     return node.tag.mark?.isInode === true;
   }
 
-  protected override mark(node: Node<Mark>): boolean {
+  protected override mark(node: Node<Mark>): Marked {
     const shown = this.tree.path(node);
     const isOurs = this.feedsOf(node).some((feed) => !this.#wholes.has(feed));
     if (!isOurs && node.parent !== null && this.#isWhole(node.parent)) {
       // The filesystem's mark covers it; all that is needed is to know it.
-      if (node.tag.mark !== undefined) return false;
+      if (node.tag.mark !== undefined) return "known";
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
@@ -227,14 +227,17 @@ export class FanotifyHub extends TreeHub<Mark> {
     return false;
   }
 
-  /** The directory of a node was seen to have this key; whether it was not known. */
-  #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): boolean {
+  /** The directory of a node was seen to have this key. */
+  #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): Marked {
     const known = this.#table.get(key, 0);
     const isMarked = isInode || known?.tag.mark?.isInode === true;
-    if (known !== undefined && known !== node) this.absorb(known, node);
+    if (known !== undefined && known !== node) {
+      if (this.isOutdated(known)) return "moving";
+      this.absorb(known, node);
+    }
     node.tag.mark = { key, isInode: isMarked };
     this.#table.set(key, node);
-    return known === undefined;
+    return known === undefined ? "new" : "known";
   }
 
   /** The key of a subdirectory of `directory`. */

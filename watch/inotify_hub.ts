@@ -30,7 +30,7 @@ import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
-import { type Node, TreeHub } from "./tree_hub.ts";
+import { type Marked, type Node, TreeHub } from "./tree_hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |
@@ -105,20 +105,23 @@ export class InotifyHub extends TreeHub<number> {
     return node.tag.mark !== undefined;
   }
 
-  protected override mark(node: Node<number>): boolean {
+  protected override mark(node: Node<number>): Marked {
     const mask = this.#mask(this.feedsOf(node)) | (node.parent === null ? 0 : IN_DONT_FOLLOW);
     const wd = this.#instance.add(this.entryBytes(node), this.tree.path(node), mask >>> 0);
     const known = this.#watches.get(wd);
     const { mark } = node.tag;
-    if (known === node) return false;
+    if (known === node) return "known";
     // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
     // a target of its own, or mounted twice. The newest name is the one that was just seen.
-    if (known !== undefined) this.absorb(known, node);
+    if (known !== undefined) {
+      if (this.isOutdated(known)) return "moving";
+      this.absorb(known, node);
+    }
     // A name that had another inode before: that watch goes with its inode.
     if (mark !== undefined && mark !== wd) this.#watches.delete(mark);
     node.tag.mark = wd;
     this.#watches.set(wd, node);
-    return known === undefined;
+    return known === undefined ? "new" : "known";
   }
 
   protected override forget(node: Node<number>): void {

@@ -46,6 +46,12 @@ interface Finding extends Circumstances {
   readonly feeds: readonly Feed[];
 }
 
+/**
+ * `new`: it had no mark. `known`: it had one, or is known under another name. `moving`: it is known under a name that
+ * queued records take from it.
+ */
+export type Marked = "new" | "known" | "moving";
+
 /** How a directory that has gone refuses. */
 const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
 
@@ -68,11 +74,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.looker = new Looker(libc);
   }
 
-  /**
-   * Puts a watch or mark on the directory, or changes the one it has; whether it had none, under no other name either.
-   * Throws where the kernel refuses.
-   */
-  protected abstract mark(node: Node<Mark>): boolean;
+  /** Puts a watch or mark on the directory, or changes the one it has. Throws where the kernel refuses. */
+  protected abstract mark(node: Node<Mark>): Marked;
 
   /** Forgets a watch or mark that may be another directory's than the node's. */
   protected abstract forget(node: Node<Mark>): void;
@@ -404,9 +407,9 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.#deferred.set(node, found);
       return [];
     }
-    let isFresh: boolean;
+    let marked: Marked;
     try {
-      isFresh = this.mark(node);
+      marked = this.mark(node);
     } catch (error) {
       // Between its announcement and its mark a directory may vanish, or be replaced by something else.
       const vanished = error instanceof SystemError && GONE.includes(error.errno);
@@ -416,6 +419,10 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       else this.#deferred.set(node, found);
       return [];
     }
+    if (marked === "moving") {
+      this.#deferred.set(node, found);
+      return [];
+    }
     if (!this.isRecursive(node)) return [];
     const place = this.reach(node);
     if (place === undefined) return [];
@@ -423,7 +430,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const entries = readDirectory(this.libc, cString(place.path)) ?? [];
     const next: Node<Mark>[] = [];
     if (!isSure()) {
-      if (isFresh) this.forget(node);
+      if (marked === "new") this.forget(node);
       this.#deferred.set(node, found);
     } else {
       for (const entry of entries) {
