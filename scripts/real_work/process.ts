@@ -27,10 +27,8 @@ export interface Ended {
 export interface Surroundings {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /**
-   * What it reads from its standard input, which ends after it: with a promise, when that resolves.
-   */
-  readonly input?: string | Promise<string>;
+  /** What it reads from its standard input, which ends after it. */
+  readonly input?: Promise<string>;
   /** Killed after this many ms. Default 120,000. */
   readonly deadline?: number;
   /** Called with the child once it has been started. */
@@ -71,7 +69,7 @@ export function run([program, ...args]: Command, surroundings: Surroundings = {}
     });
     // One that does not read its input may be gone before it is written.
     child.stdin.on("error", () => {});
-    void Promise.resolve(input).then((text) => child.stdin.end(text));
+    void (input ?? Promise.resolve("")).then((text) => child.stdin.end(text));
     started?.(child);
   });
 }
@@ -101,7 +99,8 @@ export async function runAsNobody(
     return await run(["setpriv", ...user, "--", ...command], {
       cwd: home,
       ...surroundings,
-      env: { HOME: home, DENO_DIR: join(home, "deno"), ...surroundings.env },
+      // Not every machine lets all users write to the usual place for temporary files.
+      env: { HOME: home, TMPDIR: home, DENO_DIR: join(home, "deno"), ...surroundings.env },
     });
   } finally {
     rmSync(home, { recursive: true, force: true });
