@@ -287,6 +287,31 @@ test("decodeMoves tells of directories that moved or went, and of nothing else",
   assert.deepEqual([...decodeMoves(batchOf(anonymous))], []);
 });
 
+test("decodeMoves tells of a directory that another one was renamed over", () => {
+  const [mover, other, replaced] = [fid([5, 6, 7, 8]), fid([5, 6, 7, 9]), [1, 2, 3, 9]];
+  const rename = [
+    info(10, fid([1, 2, 3, 4], "old")),
+    info(12, fid([1, 2, 3, 5], "new")),
+    info(1, mover),
+  ];
+  const changed = event(FAN_ATTRIB | FAN_ONDIR, [info(2, fid(replaced, "."))]);
+  const told = (...events: Buffer[]) =>
+    decodeMoves(batchOf(...events)).map(({ name, to, isReplaced }) => [name, to?.name, isReplaced]);
+  assert.deepEqual(told(event(FAN_RENAME | FAN_ONDIR, rename), changed, changed), [
+    ["old", "new", false],
+    ["new", undefined, true],
+  ], "once, at the name that was taken");
+  const batch = batchOf(event(FAN_RENAME | FAN_ONDIR, rename), changed);
+  const [, last] = decodeMoves(batch);
+  assert.deepEqual([last!.offset, last!.object], [0, decodeFanotify(batch)[1]!.directory]);
+  const removal = event(FAN_DELETE | FAN_ONDIR, [info(2, fid([1, 2, 3, 4], "x")), info(1, other)]);
+  assert.deepEqual(
+    told(event(FAN_RENAME | FAN_ONDIR, rename), removal, changed),
+    [["old", "new", false], ["x", undefined, false]],
+    "not of one whose change does not follow",
+  );
+});
+
 /** A record spoilt in one place. */
 function spoilt(change: (bytes: Buffer) => void): Buffer {
   const bytes = event(FAN_DELETE | FAN_ONDIR, [

@@ -205,6 +205,42 @@ test("fanotify: directories that come and go outside hold nothing up", settings,
   assert(performance.now() - start < 1000, `after ${performance.now() - start} ms`);
 });
 
+test("fanotify: directories that others are renamed over hold nothing up", settings, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  for (const name of ["in", "out"]) mkdirSync(join(root, name));
+  for (let n = 0; n < 20; n++) mkdirSync(join(root, `out/${n}`));
+  await using inside = new Seen(root, join(root, "in"), { events: ["create"] });
+  await inside.watcher.ready;
+  for (let n = 0; n < 20; n++) {
+    mkdirSync(join(root, "out/new"));
+    writeFileSync(join(root, `out/${n}/f`), "");
+    rmSync(join(root, `out/${n}/f`));
+    renameSync(join(root, "out/new"), join(root, `out/${n}`));
+  }
+  const start = performance.now();
+  writeFileSync(join(root, "in/end"), "");
+  assert.deepEqual(await inside.upTo("in/end"), []);
+  assert(performance.now() - start < 1500, `after ${performance.now() - start} ms`);
+});
+
+test(
+  "fanotify: what happened in a directory before another one was renamed over it",
+  settings,
+  async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const name of ["in", "in/old", "in/new"]) mkdirSync(join(root, name));
+    writeFileSync(join(root, "in/old/f"), "");
+    await using inside = new Seen(root, join(root, "in"), {});
+    await inside.watcher.ready;
+    rmSync(join(root, "in/old/f"));
+    renameSync(join(root, "in/new"), join(root, "in/old"));
+    writeFileSync(join(root, "in/end"), "");
+    assert.deepEqual(await inside.upTo("in/end"), ["remove in/old/f", "rename in/old"]);
+  },
+);
+
 test("fanotify: a directory's own marks beside the filesystem's", settings, async () => {
   using ground = new Ground();
   const { path: root } = ground;

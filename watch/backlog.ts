@@ -78,6 +78,11 @@ export class Backlog {
     return this.#formerPlaces.at(key, at);
   }
 
+  /** Where a directory that is gone was at byte `at` of the stream, if another one was renamed over it since. */
+  placeUntilReplaced(key: HandleKey, at: number): Place | undefined {
+    return this.#formerPlaces.untilReplaced(key, at);
+  }
+
   /** Whether a record behind byte `at` of the stream gives the name of a directory to another one, or to none. */
   isGivenUp(
     parent: HandleKey,

@@ -57,7 +57,7 @@ interface Mark {
 const NOWHERE: Place = { parent: undefined, name: "?", nameBytes: undefined };
 
 /** How long the record of a removal that has happened may take to be queued, in ms. Measured: microseconds. */
-const PATIENCE = 100;
+const PATIENCE = 20;
 
 /** The hub of an fanotify group. */
 export class FanotifyHub extends TreeHub<Mark> {
@@ -538,7 +538,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (known !== undefined) return known;
     const now = this.#wholes.locate(key) ?? NOWHERE;
     const place = this.#backlog.placeBeforeMove(key, this.#sequence) ??
-      (now === "gone" ? this.#giveUp() : now);
+      (now === "gone" ? this.#lastPlace(key) : now);
     if (place === undefined) return undefined;
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);
@@ -548,8 +548,13 @@ export class FanotifyHub extends TreeHub<Mark> {
     return this.#learn(parentNode, name, key, nameBytes);
   }
 
-  /** A place for what has gone without a record, once that was waited for; its removal was lost, or is very old. */
-  #giveUp(): Place | undefined {
+  /**
+   * Where a directory was that has gone without a record: at a place that another one took, or nowhere, once its record
+   * was waited for; then it was lost, or the kernel's word of the replacement was merged or not asked for.
+   */
+  #lastPlace(key: HandleKey): Place | undefined {
+    const replaced = this.#backlog.placeUntilReplaced(key, this.#sequence);
+    if (replaced !== undefined) return replaced;
     this.#waitsSince ??= performance.now();
     return performance.now() - this.#waitsSince < PATIENCE ? undefined : NOWHERE;
   }

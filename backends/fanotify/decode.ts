@@ -9,6 +9,7 @@
 
 import { Buffer } from "node:buffer";
 import {
+  FAN_ATTRIB,
   FAN_DELETE,
   FAN_EVENT_INFO_TYPE_DFID,
   FAN_EVENT_INFO_TYPE_DFID_NAME,
@@ -389,23 +390,45 @@ export interface DirectoryMove {
   readonly to:
     | (Pick<NamePlace, "directory"> & ReturnType<typeof nameAt>)
     | undefined;
+  /**
+   * Another directory was renamed over this one, which was empty. No record says so: the kernel tells that its link count
+   * changed right behind the rename (`fsnotify_move`), as it would tell a chmod. So this counts where nothing else is known.
+   */
+  readonly isReplaced: boolean;
 }
 
-/** The records of directories that were renamed or removed; all else is passed over without being decoded. */
+/** The records of directories that were renamed, removed or replaced; all else is passed over without being decoded. */
 export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
   const { words, length } = batch;
   const record = new FanotifyRecord(batch);
   const moves: DirectoryMove[] = [];
+  /** The last rename of a directory, and whose it was. */
+  let [last, lastPid]: [DirectoryMove | undefined, number] = [undefined, 0];
   for (let at = 0, next = 0; at < length; at = next) {
     next = at + recordLength(batch, at, length);
     const bits = words[(at + fanotify_event_metadata.mask) >> 2]!;
-    if ((bits & FAN_ONDIR) === 0 || (bits & (FAN_RENAME | FAN_DELETE)) === 0) continue;
+    if ((bits & FAN_ONDIR) === 0 || (bits & (FAN_RENAME | FAN_DELETE | FAN_ATTRIB)) === 0) continue;
     record.read(at, next);
-    const { directory, object, name } = record;
+    const { directory, object, name, pid } = record;
+    if ((bits & (FAN_RENAME | FAN_DELETE)) === 0) {
+      if (last?.to === undefined || pid !== lastPid || name !== "." || directory < 0) continue;
+      moves.push({
+        ...last.to,
+        offset: last.offset,
+        object: directory,
+        to: undefined,
+        isReplaced: true,
+      });
+      last = undefined;
+      continue;
+    }
     const target = (bits & FAN_RENAME) === 0 ? undefined : record.target;
     const to = target && { directory: target.directory, ...nameAt(batch, target) };
     if (object < 0 || (directory < 0 && to === undefined)) continue;
-    moves.push({ offset: at, directory, object, name, nameBytes: record.nameBytes(name), to });
+    const nameBytes = record.nameBytes(name);
+    last = { offset: at, directory, object, name, nameBytes, to, isReplaced: false };
+    lastPid = pid;
+    moves.push(last);
   }
   return moves;
 }

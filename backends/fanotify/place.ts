@@ -62,6 +62,8 @@ interface FormerPlace extends Place {
 /** What the records of a stream say of where directories were before they were moved or removed. */
 export class FormerPlaces {
   readonly #places = new HandleTable<FormerPlace[]>();
+  /** Where directories were that others took the place of. */
+  readonly #replaced = new HandleTable<FormerPlace[]>();
   /** By parent the names that directories gave up or took. */
   readonly #names = new HandleTable<{ readonly until: number; readonly name: string }[]>();
   /** How far the stream is known, in bytes. */
@@ -72,10 +74,11 @@ export class FormerPlaces {
     if (first + batch.length <= this.#end) return;
     for (const move of decodeMoves(batch)) {
       const until = first + move.offset;
-      const { object, name, nameBytes, to } = move;
+      const { object, name, nameBytes, to, isReplaced } = move;
       if (move.directory >= 0) {
         const parent = copyKey(batch.words, move.directory);
-        add(this.#places, copyKey(batch.words, object), { until, parent, name, nameBytes });
+        const table = isReplaced ? this.#replaced : this.#places;
+        add(table, copyKey(batch.words, object), { until, parent, name, nameBytes });
         add(this.#names, parent, { until, name: nameKey(name, nameBytes) });
       }
       if (to === undefined) continue;
@@ -90,6 +93,11 @@ export class FormerPlaces {
     return this.#places.get(key, 0)?.find(({ until }) => until >= at);
   }
 
+  /** Where a directory that is gone was at byte `at` of the stream, if another one was renamed over it since. */
+  untilReplaced(key: HandleKey, at: number): Place | undefined {
+    return this.#replaced.get(key, 0)?.find(({ until }) => until >= at);
+  }
+
   /** Whether a record behind byte `at` of the stream gives `name` (a {@linkcode nameKey}) to another, or to none. */
   isGivenUp(parent: HandleKey, name: string, at: number): boolean {
     return this.#names.get(parent, 0)?.some((one) => one.until > at && one.name === name) ?? false;
@@ -97,6 +105,7 @@ export class FormerPlaces {
 
   clear(): void {
     this.#places.clear();
+    this.#replaced.clear();
     this.#names.clear();
   }
 }
