@@ -6,60 +6,9 @@ import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
-import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
-import {
-  finish,
-  isDeno,
-  isRoot,
-  moduleFile,
-  NOBODY,
-  TemporaryDirectory,
-  within,
-} from "./runtime.ts";
-
-/** A tmpfs as root, so that one mark covers it; any directory else. */
-class Ground implements Disposable {
-  readonly #directory = new TemporaryDirectory();
-  readonly path: string = this.#directory.path;
-
-  constructor() {
-    if (isRoot) execFileSync("mount", ["-t", "tmpfs", "sentinode-test", this.path]);
-  }
-
-  [Symbol.dispose](): void {
-    if (isRoot) execFileSync("umount", ["--lazy", this.path]);
-    this.#directory[Symbol.dispose]();
-  }
-}
-
-/** A watcher and what it has told, relative to the ground. */
-class Seen implements AsyncDisposable {
-  readonly watcher: Watcher;
-  readonly #root: string;
-  readonly #events: AsyncIterator<WatchEvent>;
-
-  constructor(root: string, paths: string | readonly string[], options: WatchOptions) {
-    this.#root = root;
-    this.watcher = watch(paths, options);
-    this.#events = this.watcher[Symbol.asyncIterator]();
-  }
-
-  /** Everything up to an event of the program's own, behind what the kernel has queued by then. */
-  async upTo(path: string): Promise<string[]> {
-    const seen: string[] = [];
-    for (;;) {
-      const { value } = await within(this.#events.next(), `${path} after ${seen}`);
-      const event: WatchEvent = value;
-      const below = event.path.slice(this.#root.length + 1);
-      if (below === path) return seen;
-      seen.push(`${event.kind} ${below}`);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.watcher.close();
-  }
-}
+import type { WatchOptions } from "../mod.ts";
+import { Ground, Seen } from "./ground.ts";
+import { finish, isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory } from "./runtime.ts";
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["fanotify", { backend: "fanotify" }],

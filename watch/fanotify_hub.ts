@@ -37,7 +37,7 @@ import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
-import { type Rename, RepeatedRenames } from "./repeated_renames.ts";
+import { MergedRecords, type Name } from "./merged_records.ts";
 import { join, type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
@@ -67,7 +67,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   readonly #table = new HandleTable<Node<Mark>>();
   /** Since when a directory that has gone waits for the record of its removal. */
   #waitsSince: number | undefined;
-  readonly #renames = new RepeatedRenames<Mark>();
+  readonly #merged = new MergedRecords<Mark>();
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
@@ -335,10 +335,13 @@ export class FanotifyHub extends TreeHub<Mark> {
     const nameBytes = record.nameBytes(name);
     let kinds = fanotifyKinds(bits);
     const told = this.wereTold(node, name, nameBytes);
-    if ((bits & FAN_CREATE) !== 0 && (bits & FAN_DELETE) !== 0 && record.object >= 0) {
+    if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && record.object >= 0) {
+      const isBoth = this.#noteNamed(node, record, nameBytes);
       // Both in one mask: whether that very file is there now tells which came last.
-      const key = copyKey(batch.words, record.object);
-      if (this.#isThere(node, name, nameBytes, key)) {
+      if (
+        isBoth &&
+        this.#isThere({ directory: node, name, nameBytes }, copyKey(batch.words, record.object))
+      ) {
         kinds = ["remove", ...kinds.filter((kind) => kind !== "remove")];
       }
     }
@@ -361,6 +364,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     const nameBytes = record.nameBytes(name);
     const told = this.wereTold(node, name, nameBytes);
+    if ((bits & FAN_DELETE) !== 0) this.vacated(node, name, nameBytes, child);
+    if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && object >= 0) {
+      this.#noteNamed(node, record, nameBytes);
+    }
     this.entry(node, name, nameBytes, true, kinds, about, told);
     // Of a removal that was merged into the creation nothing is told later: what happened inside comes next.
     const isBrief = (bits & FAN_DELETE) !== 0 && this.#isWhole(node);
@@ -404,7 +411,7 @@ export class FanotifyHub extends TreeHub<Mark> {
    * of the creation stands before what happened inside in between.
    */
   protected override caughtUp(): void {
-    this.#tellMerged();
+    if (!this.#tellMerged()) return this.runLater(0);
     super.caughtUp();
     this.#backlog.caughtUp();
     for (const node of this.#departed) {
@@ -431,12 +438,15 @@ export class FanotifyHub extends TreeHub<Mark> {
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
+    if (from !== undefined) this.vacated(from, name, nameBytes, child);
     const told = to && this.wereTold(to, newName, newNameBytes);
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (record.object < 0) return;
-    if (from !== undefined && to !== undefined) {
-      const key = copyKey(words, record.object);
-      this.#renames.note({ key, to, name: newName, nameBytes: newNameBytes, isDirectory });
+    const key = copyKey(words, record.object);
+    if (from !== undefined) this.#merged.named(key, { directory: from, name, nameBytes });
+    if (to !== undefined) {
+      const place = { directory: to, name: newName, nameBytes: newNameBytes };
+      this.#merged.renamed(key, place, isDirectory);
     }
     if (!isDirectory) return;
     const replaced = to && this.tree.child(to, newName, newNameBytes);
@@ -453,7 +463,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       }
     }
     if (to === undefined) return;
-    const node = child ?? this.#learn(to, newName, copyKey(words, record.object), newNameBytes);
+    const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
     const newcomers = isNew ? feeds : feeds.filter((feed) => !sources.includes(feed));
@@ -474,28 +484,61 @@ export class FanotifyHub extends TreeHub<Mark> {
     this.#last = undefined;
   }
 
-  /** Tells the renames that the kernel merged into earlier ones. */
-  #tellMerged(): void {
-    const now = circumstances();
-    const isThere = ({ to, name, nameBytes, key }: Rename<Mark>) =>
-      this.#isThere(to, name, nameBytes, key);
-    for (const [last, { to, name, nameBytes, isDirectory, key }] of this.#renames.untold(isThere)) {
-      this.moved(last.to, last.name, last.nameBytes, to, name, nameBytes, isDirectory, now);
-      const node = isDirectory ? this.#table.get(key, 0) : undefined;
-      if (node !== undefined) this.tree.move(node, to, name, nameBytes);
+  /** Notes who was given a name, or lost it; whether the record tells of both. */
+  #noteNamed(
+    directory: Node<Mark>,
+    record: FanotifyRecord,
+    nameBytes: Uint8Array | undefined,
+  ): boolean {
+    const { bits, batch, object, name } = record;
+    const isBoth = (bits & FAN_CREATE) !== 0 && (bits & FAN_DELETE) !== 0;
+    if (this.#merged.isEmpty && !isBoth) return false;
+    const key = copyKey(batch.words, object);
+    const isTaken = (bits & FAN_DELETE) !== 0;
+    this.#merged.named(isTaken ? undefined : key, { directory, name, nameBytes });
+    if (isBoth) this.#merged.brief(key, (bits & FAN_ONDIR) !== 0);
+    return isBoth;
+  }
+
+  /** Tells what the kernel merged into earlier records; false where more is queued that may say it. */
+  #tellMerged(): boolean {
+    if (!this.#merged.isEmpty) {
+      const astray = this.#merged.astray((name, key) => this.#isThere(name, key));
+      for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
+      if (astray.length > 0 && this.#backlog.readAhead()) return false;
+      const now = circumstances();
+      for (const { key, isDirectory, last, actual } of astray) {
+        const node = isDirectory ? this.#table.get(key, 0) : undefined;
+        if (node !== undefined && actual !== undefined) {
+          this.tree.move(node, actual.directory, actual.name, actual.nameBytes);
+        }
+        if (last === undefined) this.found(actual!, isDirectory, now);
+        else if (actual === undefined) this.gone(last, isDirectory, now);
+        else {
+          this.moved(
+            last.directory,
+            last.name,
+            last.nameBytes,
+            actual.directory,
+            actual.name,
+            actual.nameBytes,
+            isDirectory,
+            now,
+          );
+        }
+      }
     }
-    this.#renames.clear();
+    this.#merged.clear();
+    return true;
   }
 
   /** Whether the name stands for the very file of that key. */
-  #isThere(
-    node: Node<Mark>,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-    key: HandleKey,
-  ): boolean {
-    const path = this.entryBytes(node, name, nameBytes);
+  #isThere({ directory, name, nameBytes }: Name<Mark>, key: HandleKey): boolean {
+    const place = this.reach(directory);
+    if (place === undefined) return false;
+    const path = cString(join(place.path, nameBytes ?? encodeText(name)));
     const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    place.release();
     if (fd < 0) return false;
     const identity = identify(this.libc, fd);
     this.libc.close(fd);

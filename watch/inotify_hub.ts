@@ -261,6 +261,7 @@ export class InotifyHub extends TreeHub<number> {
     const toNode = target === undefined ? undefined : this.#watches.get(target.wd);
     const [name, nameBytes] = [record.name, record.nameBytes];
     const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
+    if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = toNode && this.wereTold(toNode, newName, newNameBytes);
     const sources = from === undefined ? [] : this.feedsOf(from);
     this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);

@@ -54,7 +54,7 @@ export class Looker {
   }
 
   /**
-   * What appeared at `path`; bare `create` where it is gone.
+   * What appeared at `path`, which was no directory; bare `create` where it is gone.
    *
    * @param pathBytes the path as a C string
    * @param since since when names are watched, in ms
@@ -66,6 +66,7 @@ export class Looker {
       return GONE;
     }
     this.#run = 0;
+    if (status.type === "directory") return GONE;
     return status.type === "file"
       ? this.#file(path, status, since)
       : { kind: `create.${status.type}` };

@@ -11,13 +11,14 @@ import type { FileEvent } from "../classify/event.ts";
 import { type Kind, matches } from "../classify/kinds.ts";
 import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { awaitChanges, type DirectoryEntry, fileStatus, readDirectory } from "../ffi/file.ts";
+import { awaitChanges, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText } from "../ffi/text.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { Hub } from "./hub.ts";
 import { Looker } from "./look.ts";
+import type { Name } from "./merged_records.ts";
 
 /** What a hub keeps with each directory. */
 export interface Tag<Mark> {
@@ -51,6 +52,12 @@ interface Finding extends Circumstances {
  * queued records take from it.
  */
 export type Marked = "new" | "known" | "moving";
+
+/** An entry of a directory. */
+interface Entry {
+  readonly name: string;
+  readonly nameBytes?: Uint8Array | undefined;
+}
 
 /** How a directory that has gone refuses. */
 const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
@@ -450,11 +457,16 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const { parent } = node;
     if (parent === null) return;
     this.#awaitChanges(parent);
-    awaitChanges(this.libc, this.entryBytes(parent));
+    this.awaitChangesIn(parent);
+  }
+
+  /** Waits for those who are changing a name in the directory. */
+  protected awaitChangesIn(node: Node<Mark>): void {
+    awaitChanges(this.libc, this.entryBytes(node));
   }
 
   /** The subdirectory as a node, if somebody wants it; none if it is armed already. */
-  #wantedChild(node: Node<Mark>, { name, nameBytes }: DirectoryEntry): Node<Mark>[] {
+  #wantedChild(node: Node<Mark>, { name, nameBytes }: Entry): Node<Mark>[] {
     const known = this.tree.child(node, name, nameBytes);
     const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
     if (this.feedsOf(child).length > 0) return [child];
@@ -464,7 +476,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   #announce(
     node: Node<Mark>,
-    { name, nameBytes }: DirectoryEntry,
+    { name, nameBytes }: Entry,
     pathBytes: Uint8Array<ArrayBuffer>,
     isDirectory: boolean,
     found: Finding,
@@ -483,6 +495,55 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       const event = feed.event(kind, path, isDirectory, found);
       if (event !== undefined) this.#complete(feed, event, node, name, nameBytes, found);
     }
+  }
+
+  /** An entry that no record tells of: it is there. */
+  protected found(
+    { directory, name, nameBytes }: Name<Mark>,
+    isDirectory: boolean,
+    about: Circumstances,
+  ): void {
+    const feeds = this.feedsOf(directory);
+    const found: Finding = { ...about, feeds };
+    const entry = { name, nameBytes };
+    this.#announce(
+      directory,
+      entry,
+      this.entryBytes(directory, name, nameBytes),
+      isDirectory,
+      found,
+    );
+    if (!isDirectory) return;
+    for (const child of this.#wantedChild(directory, entry)) {
+      if (this.isRecursive(child)) this.#armAll(child, found);
+    }
+  }
+
+  /** An entry that no record tells of: it is gone. */
+  protected gone(
+    { directory, name, nameBytes }: Name<Mark>,
+    isDirectory: boolean,
+    about: Circumstances,
+  ): void {
+    const kind = isDirectory ? "remove.directory" : "remove";
+    this.entry(directory, name, nameBytes, isDirectory, [kind], about);
+  }
+
+  /**
+   * A name stands no more for what it did: for `child`, if that is a known directory. What was announced by looking of
+   * another one that has the name since was told too early; its own records tell it.
+   */
+  protected vacated(
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    child: Node<Mark> | undefined,
+  ): void {
+    if (this.#announcing.size === 0) return;
+    this.wereTold(node, name, nameBytes);
+    const other = this.tree.child(node, name, nameBytes);
+    if (other === undefined || other === child) return;
+    for (const below of this.tree.subtree(other)) below.tag.announced = undefined;
   }
 
   /** Those to whom the name was already announced by looking; asked once for each name. */

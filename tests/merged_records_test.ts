@@ -1,0 +1,104 @@
+/** What the kernel hides by merging records: told all the same, and nothing else is. */
+
+import assert from "node:assert/strict";
+import { mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import type { WatchOptions } from "../mod.ts";
+import { Ground, Seen } from "./ground.ts";
+import { isRoot } from "./runtime.ts";
+
+const OPTIONS: WatchOptions = { backend: "fanotify", events: ["create", "rename", "remove"] };
+
+interface Case {
+  readonly before?: (at: (name: string) => string) => void;
+  readonly work: (at: (name: string) => string) => void;
+  readonly told: readonly string[];
+}
+
+/** Done at a stretch, so that all of it is queued when it is read; `+` marks what no record told. */
+const CASES: Readonly<Record<string, Case>> = {
+  "a rename that is repeated": {
+    before: (at) => writeFileSync(at("a"), ""),
+    work(at) {
+      for (const [from, to] of ["ab", "ba", "ab"]) renameSync(at(from!), at(to!));
+    },
+    told: ["rename b", "rename a", "+rename b"],
+  },
+  "a file that is removed where it was created, renamed in between": {
+    work(at) {
+      writeFileSync(at("b"), "");
+      renameSync(at("b"), at("c"));
+      renameSync(at("c"), at("b"));
+      rmSync(at("b"));
+    },
+    told: ["create b", "remove b", "rename c", "rename b", "+remove b"],
+  },
+  "a directory of that kind": {
+    work(at) {
+      mkdirSync(at("b"));
+      renameSync(at("b"), at("c"));
+      renameSync(at("c"), at("b"));
+      rmdirSync(at("b"));
+    },
+    told: [
+      "create.directory b",
+      "remove.directory b",
+      "rename c",
+      "rename b",
+      "+remove.directory b",
+    ],
+  },
+  "one whose name another one has since": {
+    work(at) {
+      writeFileSync(at("b"), "");
+      renameSync(at("b"), at("c"));
+      renameSync(at("c"), at("b"));
+      rmSync(at("b"));
+      mkdirSync(at("b"));
+    },
+    told: ["create b", "remove b", "rename c", "rename b", "create.directory b"],
+  },
+  "a repeated rename from a name that another one has since": {
+    before: (at) => writeFileSync(at("a"), ""),
+    work(at) {
+      for (const [from, to] of ["ab", "ba", "ab"]) renameSync(at(from!), at(to!));
+      mkdirSync(at("a"));
+    },
+    told: ["rename b", "rename a", "create.directory a", "+create.file b"],
+  },
+  "a directory of that kind, with what is in it": {
+    before(at) {
+      mkdirSync(at("a"));
+      writeFileSync(at("a/f"), "");
+    },
+    work(at) {
+      for (const [from, to] of ["ab", "ba", "ab"]) renameSync(at(from!), at(to!));
+      mkdirSync(at("a"));
+    },
+    told: [
+      "rename b",
+      "rename a",
+      "create.directory a",
+      "+create.directory b",
+      "+create.file b/f",
+    ],
+  },
+};
+
+for (const [name, { before, work, told }] of Object.entries(CASES)) {
+  test(name, { skip: !isRoot && "needs root", timeout: 30_000 }, async () => {
+    using ground = new Ground();
+    const at = (path: string) => join(ground.path, path);
+    before?.(at);
+    await using seen = new Seen(ground.path, ground.path, OPTIONS);
+    await seen.watcher.ready;
+    work(at);
+    for (const line of told) {
+      const { kind, path, synthetic } = await seen.next();
+      assert.equal(`${synthetic ? "+" : ""}${kind} ${path.slice(ground.path.length + 1)}`, line);
+    }
+    writeFileSync(at("end"), "");
+    assert.deepEqual(await seen.upTo("end"), []);
+  });
+}

@@ -1,0 +1,101 @@
+/**
+ * What the kernel does not tell because it merges a record into an equal one that is still queued, or into another one
+ * of the same file and name.
+ *
+ * @module
+ */
+
+import { type HandleKey, HandleTable, isKey } from "../backends/fanotify/handle.ts";
+import { nameKey } from "../backends/tree.ts";
+import type { Node } from "./tree_hub.ts";
+
+/** A name below a directory. */
+export interface Name<Mark> {
+  readonly directory: Node<Mark>;
+  readonly name: string;
+  readonly nameBytes: Uint8Array | undefined;
+}
+
+/** A file, and the names that it was given. */
+interface Track<Mark> {
+  readonly key: HandleKey;
+  readonly isDirectory: boolean;
+  readonly names: Name<Mark>[];
+  /** Whether its removal was told with its creation, which may have been long after. */
+  isBrief: boolean;
+  /** Whether its last name was taken from it by a record of another file, or by its removal. */
+  isTaken: boolean;
+}
+
+/** A file that is not where the records left it. */
+export interface Astray<Mark> {
+  readonly key: HandleKey;
+  readonly isDirectory: boolean;
+  /** Where the records left it; undefined where that name was told to be another file's since, or nobody's. */
+  readonly last: Name<Mark> | undefined;
+  /** Where it is; undefined where it has gone. */
+  readonly actual: Name<Mark> | undefined;
+}
+
+/**
+ * The files whose records may hide something, since the queue was last read to its end. Of a → b, b → a, a → b the last
+ * rename is not told, and of create b, b → c, c → b, remove b the removal is told with the creation: where the file is
+ * shows it.
+ */
+export class MergedRecords<Mark> {
+  readonly #tracks = new HandleTable<Track<Mark>>();
+  readonly #suspects = new Set<Track<Mark>>();
+
+  get isEmpty(): boolean {
+    return this.#suspects.size === 0;
+  }
+
+  /** A rename gave the file this name. */
+  renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
+    this.named(key, name);
+    const track = this.#track(key, isDirectory);
+    track.isTaken = false;
+    if (track.names.push(name) > 1 || track.isBrief) this.#suspects.add(track);
+  }
+
+  /** Creation and removal of the file were told by one record. */
+  brief(key: HandleKey, isDirectory: boolean): void {
+    this.#track(key, isDirectory).isBrief = true;
+  }
+
+  /** A record gave the name to the file of `key`, or took it away. */
+  named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): void {
+    for (const track of this.#suspects) {
+      const last = track.names.at(-1)!;
+      if (last.directory !== directory) continue;
+      if (nameKey(last.name, last.nameBytes) !== nameKey(name, nameBytes)) continue;
+      if (key === undefined || !isKey(track.key, 0, key)) track.isTaken = true;
+    }
+  }
+
+  /** The files that are not where they were left. */
+  astray(isThere: (name: Name<Mark>, key: HandleKey) => boolean): Astray<Mark>[] {
+    const found: Astray<Mark>[] = [];
+    for (const { key, isDirectory, names, isTaken } of this.#suspects) {
+      const last = names.at(-1)!;
+      if (isThere(last, key)) continue;
+      const actual = names.find((name) => isThere(name, key));
+      if (isTaken && actual === undefined) continue;
+      found.push({ key, isDirectory, last: isTaken ? undefined : last, actual });
+    }
+    return found;
+  }
+
+  clear(): void {
+    this.#tracks.clear();
+    this.#suspects.clear();
+  }
+
+  #track(key: HandleKey, isDirectory: boolean): Track<Mark> {
+    const known = this.#tracks.get(key, 0);
+    if (known !== undefined) return known;
+    const track: Track<Mark> = { key, isDirectory, names: [], isBrief: false, isTaken: false };
+    this.#tracks.set(key, track);
+    return track;
+  }
+}
