@@ -216,15 +216,21 @@ export class FanotifyHub extends TreeHub<Mark> {
     node.tag.mark = undefined;
   }
 
-  protected override isOutdated(node: Node<Mark>): boolean {
-    if (this.#isWhole(node) || (node.parent !== null && this.#isWhole(node.parent))) return false;
+  protected override readAhead(): void {
     if (this.#backlog.readAhead()) this.runLater(0);
-    for (let at = node; at.parent !== null; at = at.parent) {
-      const { name, nameBytes, parent: { tag: { mark } } } = at;
-      if (mark === undefined) continue;
-      if (this.#backlog.isGivenUp(mark.key, name, nameBytes, this.#sequence)) return true;
-    }
-    return false;
+  }
+
+  protected override isGivenUp(
+    { tag: { mark } }: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): boolean {
+    return mark !== undefined &&
+      this.#backlog.isGivenUp(mark.key, name, nameBytes, this.#sequence);
+  }
+
+  protected override isFoundByPath(node: Node<Mark>): boolean {
+    return !this.#isWhole(node) && (node.parent === null || !this.#isWhole(node.parent));
   }
 
   /** The directory of a node was seen to have this key. */
@@ -456,6 +462,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const feed of [...child.tag.anchors]) {
         if (feed.only === undefined) this.rootGone(feed, child, "rename.out", about);
       }
+      if (sources.some((feed) => !targets.includes(feed))) this.unannounce(child);
       if (to === undefined) this.#abandon(child);
       else {
         this.tree.move(child, to, newName, newNameBytes);
@@ -466,7 +473,9 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
-    const newcomers = isNew ? feeds : feeds.filter((feed) => !sources.includes(feed));
+    // Where it came from was looked into when it had left already: nobody knows what is in it.
+    const isUnseen = child === undefined && from?.tag.announced !== undefined;
+    const newcomers = isNew || isUnseen ? feeds : feeds.filter((feed) => !sources.includes(feed));
     if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
   }
 

@@ -129,13 +129,17 @@ export class InotifyHub extends TreeHub<number> {
     node.tag.mark = undefined;
   }
 
-  protected override isOutdated(node: Node<number>): boolean {
+  protected override readAhead(): void {
     while (this.#read() > 0) this.runLater(0);
-    for (let at = node; at.parent !== null && this.#givenUp.size > 0; at = at.parent) {
-      const wd = at.parent.tag.mark;
-      if (wd !== undefined && this.#givenUp.has(entryKey(wd, at.name, at.nameBytes))) return true;
-    }
-    return false;
+  }
+
+  protected override isGivenUp(
+    { tag: { mark } }: Node<number>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): boolean {
+    if (mark === undefined || this.#givenUp.size === 0) return false;
+    return this.#givenUp.has(entryKey(mark, name, nameBytes));
   }
 
   protected override unmark(node: Node<number>): void {
@@ -268,6 +272,7 @@ export class InotifyHub extends TreeHub<number> {
     if (!isDirectory) return;
     const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
     if (child !== undefined) {
+      if (toNode === undefined) this.unannounce(child);
       const path = this.tree.path(child);
       this.tree.move(child, toNode ?? null, toNode === undefined ? path : newName, newNameBytes);
       this.disarm(child);

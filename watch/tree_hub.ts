@@ -87,11 +87,32 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** Forgets a watch or mark that may be another directory's than the node's. */
   protected abstract forget(node: Node<Mark>): void;
 
+  /** Reads what is queued, to be processed later. */
+  protected abstract readAhead(): void;
+
+  /** Whether a record that was read, and is not processed yet, gives the name of a directory to another one, or to none. */
+  protected abstract isGivenUp(
+    parent: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): boolean;
+
+  /** Whether the directory is found by its path alone. */
+  protected isFoundByPath(_node: Node<Mark>): boolean {
+    return true;
+  }
+
   /**
-   * Whether records that are queued, for which the queue is read ahead, give a name on the way to the directory to
-   * another one: then what its path leads to now need not be what the node stands for.
+   * Whether what is queued gives a name on the way to the directory to another one: then what its path leads to now need
+   * not be what the node stands for.
    */
-  protected abstract isOutdated(node: Node<Mark>): boolean;
+  protected isOutdated(node: Node<Mark>): boolean {
+    this.readAhead();
+    for (let at = node; at.parent !== null; at = at.parent) {
+      if (this.isGivenUp(at.parent, at.name, at.nameBytes)) return true;
+    }
+    return false;
+  }
 
   /** Takes the directory's own watch or mark back. */
   protected abstract unmark(node: Node<Mark>): void;
@@ -407,6 +428,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   #armOne(node: Node<Mark>, isRoot: boolean, found: Finding | undefined): Node<Mark>[] {
     // What is seen counts only if the path leads to the directory all the time.
     const isSure = () => {
+      if (!this.isFoundByPath(node)) return true;
       if (found !== undefined) this.#awaitChanges(node);
       return isRoot || !this.isOutdated(node);
     };
@@ -440,8 +462,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       if (marked === "new") this.forget(node);
       this.#deferred.set(node, found);
     } else {
+      this.readAhead();
+      if (found !== undefined) this.#lookedAt(node);
       for (const entry of entries) {
         const { name, nameBytes } = entry;
+        // Who has the name now came to it by what is queued, which tells it.
+        if (this.isGivenUp(node, name, nameBytes)) continue;
         const path = cString(join(place.path, nameBytes ?? encodeText(name)));
         const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
         if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
@@ -474,6 +500,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     return [];
   }
 
+  /** The names that looking into the directory announced since the queue was last read to its end. */
+  #lookedAt(node: Node<Mark>): Map<string, readonly Feed[]> {
+    this.#announcing.add(node);
+    return node.tag.announced ??= new Map();
+  }
+
   #announce(
     node: Node<Mark>,
     { name, nameBytes }: Entry,
@@ -485,8 +517,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const { tag } = node;
     if (tag.announced?.has(key)) return;
     const feeds = this.feedsOf(node).filter((feed) => found.feeds.includes(feed));
-    (tag.announced ??= new Map()).set(key, feeds);
-    this.#announcing.add(node);
+    this.#lookedAt(node).set(key, feeds);
     const path = this.tree.prefix(node) + name;
     const kind = isDirectory
       ? "create.directory"
@@ -542,8 +573,13 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     if (this.#announcing.size === 0) return;
     this.wereTold(node, name, nameBytes);
     const other = this.tree.child(node, name, nameBytes);
-    if (other === undefined || other === child) return;
-    for (const below of this.tree.subtree(other)) below.tag.announced = undefined;
+    if (other !== undefined && other !== child) this.unannounce(other);
+  }
+
+  /** What was announced by looking below `node` has left the picture, or is told otherwise. */
+  protected unannounce(node: Node<Mark>): void {
+    if (this.#announcing.size === 0) return;
+    for (const below of this.tree.subtree(node)) below.tag.announced = undefined;
   }
 
   /** Those to whom the name was already announced by looking; asked once for each name. */
