@@ -75,7 +75,8 @@ export function fileStatus(
   };
 }
 
-function fileType(mode: number): FileType {
+/** The type of a file of that `st_mode`. */
+export function fileType(mode: number): FileType {
   switch (mode & S_IFMT) {
     case S_IFREG:
       return "file";

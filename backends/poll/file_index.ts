@@ -1,0 +1,368 @@
+/**
+ * The names below a directory and what is known of each, in a few dozen bytes a file: columns of numbers, one heap of
+ * name bytes, one hash table.
+ *
+ * @module
+ */
+
+import type { FileType } from "../../ffi/file.ts";
+
+/** The number of the directory that everything is below. */
+export const ROOT = 0;
+
+/** No such entry. */
+export const NONE = -1;
+
+/** The types by their number. */
+const TYPES: readonly FileType[] = ["file", "directory", "symlink", "other"];
+const DIRECTORY = TYPES.indexOf("directory");
+
+/** Flags beside the type. */
+const TYPE = 0x03;
+const LISTED = 0x04;
+const SEEN = 0x08;
+const LIVE = 0x10;
+
+/** What statx told of an entry, times in µs since the epoch; 0 where it is not known. */
+export interface IndexedStatus {
+  readonly modified: number;
+  readonly changed: number;
+  readonly born: number;
+  readonly size: number;
+}
+
+/** The columns, all of one length. */
+interface Columns {
+  readonly parent: Int32Array;
+  /** The siblings of an entry, and the first child of a directory. */
+  readonly next: Int32Array;
+  readonly previous: Int32Array;
+  readonly first: Int32Array;
+  /** Where the name is in the heap: its length in a byte, then its bytes. */
+  readonly name: Uint32Array;
+  readonly flags: Uint8Array;
+  /** Exact up to 2^53. */
+  readonly inode: Float64Array;
+}
+
+/** A tree of names. An entry is a number, which may be used again after the entry was removed. */
+export class FileIndex {
+  #columns: Columns = columns(64);
+  #status: Float64Array | undefined;
+  #used = 1;
+  #free: number[] = [];
+  #size = 0;
+  #heap = new Uint8Array(1024);
+  #heapEnd = 0;
+  #heapWaste = 0;
+  /** Entry + 1; 0 is free, -1 was taken. */
+  #slots = new Int32Array(128);
+  #taken = 0;
+
+  /** An index of a directory of which nothing is known; `withStatus` keeps a place for {@linkcode IndexedStatus}. */
+  constructor(withStatus: boolean) {
+    if (withStatus) this.#status = new Float64Array(4 * 64);
+    this.#columns.parent[ROOT] = NONE;
+    this.#columns.first[ROOT] = NONE;
+    this.#columns.flags[ROOT] = DIRECTORY | LIVE;
+  }
+
+  /** How many entries there are, without the root. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of memory that it takes. */
+  get bytes(): number {
+    const numbers = Object.values(this.#columns).reduce(
+      (sum, { byteLength }) => sum + byteLength,
+      0,
+    );
+    return numbers + (this.#status?.byteLength ?? 0) + this.#heap.length + this.#slots.byteLength;
+  }
+
+  /** The entry `bytes[start, end)` of a directory. */
+  child(parent: number, bytes: Uint8Array, start: number, end: number): number {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    for (let at = hash(parent, bytes, start, end) & mask;; at = (at + 1) & mask) {
+      const entry = slots[at]! - 1;
+      if (entry === -1) return NONE;
+      if (entry >= 0 && this.#isNamed(entry, parent, bytes, start, end)) return entry;
+    }
+  }
+
+  /** Adds an entry that is not there. */
+  add(
+    parent: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    type: FileType,
+    inode: number,
+  ): number {
+    const entry = this.#free.pop() ?? this.#used++;
+    if (entry >= this.#columns.parent.length) this.#grow();
+    const { flags, inode: inodes, first } = this.#columns;
+    flags[entry] = TYPES.indexOf(type) | LIVE;
+    inodes[entry] = inode;
+    first[entry] = NONE;
+    this.#status?.fill(0, entry * 4, entry * 4 + 4);
+    this.#name(entry, bytes, start, end);
+    this.#link(entry, parent);
+    this.#size++;
+    return entry;
+  }
+
+  /** Gives an entry another parent and name, where nothing is. */
+  move(entry: number, parent: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#unlink(entry);
+    this.#heapWaste += this.#heap[this.#columns.name[entry]!]! + 1;
+    this.#name(entry, bytes, start, end);
+    this.#link(entry, parent);
+  }
+
+  /** Removes an entry, and everything below it. */
+  remove(entry: number): void {
+    const { first, parent } = this.#columns;
+    for (let at = entry;;) {
+      while (first[at] !== NONE) at = first[at]!;
+      const above = parent[at]!;
+      this.#release(at);
+      if (at === entry) break;
+      at = above;
+    }
+    if (this.#heapWaste > this.#heapEnd / 2 && this.#heapWaste > 4096) this.#compact();
+  }
+
+  firstChild(entry: number): number {
+    return this.#columns.first[entry]!;
+  }
+
+  nextSibling(entry: number): number {
+    return this.#columns.next[entry]!;
+  }
+
+  parent(entry: number): number {
+    return this.#columns.parent[entry]!;
+  }
+
+  isLive(entry: number): boolean {
+    return (this.#columns.flags[entry]! & LIVE) !== 0;
+  }
+
+  type(entry: number): FileType {
+    return TYPES[this.#columns.flags[entry]! & TYPE]!;
+  }
+
+  isDirectory(entry: number): boolean {
+    return (this.#columns.flags[entry]! & TYPE) === DIRECTORY;
+  }
+
+  setType(entry: number, type: FileType): void {
+    const { flags } = this.#columns;
+    flags[entry] = (flags[entry]! & ~TYPE) | TYPES.indexOf(type);
+  }
+
+  /** The inode number; 0 where it is not known. */
+  inode(entry: number): number {
+    return this.#columns.inode[entry]!;
+  }
+
+  setInode(entry: number, inode: number): void {
+    this.#columns.inode[entry] = inode;
+  }
+
+  /** Whether all names in the directory are known. */
+  isListed(entry: number): boolean {
+    return (this.#columns.flags[entry]! & LISTED) !== 0;
+  }
+
+  setListed(entry: number): void {
+    this.#columns.flags[entry]! |= LISTED;
+  }
+
+  /** Marks an entry as seen; {@linkcode takeUnseen} asks for it. */
+  setSeen(entry: number): void {
+    this.#columns.flags[entry]! |= SEEN;
+  }
+
+  /** The entries of a directory that were not marked since the last call. */
+  takeUnseen(directory: number): number[] {
+    const { flags } = this.#columns;
+    const unseen: number[] = [];
+    for (let at = this.firstChild(directory); at !== NONE; at = this.nextSibling(at)) {
+      if ((flags[at]! & SEEN) === 0) unseen.push(at);
+      flags[at]! &= ~SEEN;
+    }
+    return unseen;
+  }
+
+  status(entry: number): IndexedStatus {
+    const at = entry * 4;
+    const [modified = 0, changed = 0, born = 0, size = 0] = this.#status?.subarray(at, at + 4) ??
+      [];
+    return { modified, changed, born, size };
+  }
+
+  setStatus(entry: number, { modified, changed, born, size }: IndexedStatus): void {
+    this.#status?.set([modified, changed, born, size], entry * 4);
+  }
+
+  /** The bytes of the path below the root; empty for the root. */
+  path(entry: number): Uint8Array<ArrayBuffer> {
+    const { parent, name } = this.#columns;
+    let length = 0;
+    for (let at = entry; at !== ROOT; at = parent[at]!) length += this.#heap[name[at]!]! + 1;
+    const path = new Uint8Array(Math.max(0, length - 1));
+    let end = path.length;
+    for (let at = entry; at !== ROOT; at = parent[at]!) {
+      const start = name[at]! + 1;
+      const bytes = this.#heap.subarray(start, start + this.#heap[start - 1]!);
+      path.set(bytes, end -= bytes.length);
+      if (end > 0) path[--end] = SLASH;
+    }
+    return path;
+  }
+
+  /** Every entry below a directory, parents first. */
+  *entries(below: number = ROOT): Generator<number> {
+    const { first, next, parent } = this.#columns;
+    for (let at = first[below]!; at !== NONE;) {
+      yield at;
+      if (first[at] !== NONE) {
+        at = first[at]!;
+        continue;
+      }
+      while (at !== below && next[at] === NONE) at = parent[at]!;
+      at = at === below ? NONE : next[at]!;
+    }
+  }
+
+  #release(entry: number): void {
+    this.#unlink(entry);
+    this.#heapWaste += this.#heap[this.#columns.name[entry]!]! + 1;
+    this.#columns.flags[entry] = 0;
+    this.#free.push(entry);
+    this.#size--;
+  }
+
+  #isNamed(entry: number, parent: number, bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#columns.parent[entry] !== parent) return false;
+    let at = this.#columns.name[entry]!;
+    const heap = this.#heap;
+    if (heap[at++] !== end - start) return false;
+    while (start < end) if (heap[at++] !== bytes[start++]) return false;
+    return true;
+  }
+
+  #name(entry: number, bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    if (length > 0xff) throw new RangeError(`Cannot index a name of ${length} bytes: at most 255`);
+    if (this.#heapEnd + length + 1 > this.#heap.length) {
+      this.#heap = grown(
+        this.#heap,
+        Math.max(this.#heap.length * 1.25, this.#heapEnd + length + 1),
+      );
+    }
+    this.#columns.name[entry] = this.#heapEnd;
+    this.#heap[this.#heapEnd++] = length;
+    for (let at = start; at < end; at++) this.#heap[this.#heapEnd++] = bytes[at]!;
+  }
+
+  #link(entry: number, parent: number): void {
+    const { parent: parents, next, previous, first } = this.#columns;
+    const sibling = first[parent]!;
+    parents[entry] = parent;
+    previous[entry] = NONE;
+    next[entry] = sibling;
+    if (sibling !== NONE) previous[sibling] = entry;
+    first[parent] = entry;
+    if ((this.#taken + 1) * 4 > this.#slots.length * 3) this.#rehash(this.#size + 1);
+    else this.#hash(entry);
+  }
+
+  #unlink(entry: number): void {
+    const { parent: parents, next, previous, first, name } = this.#columns;
+    const heap = this.#heap;
+    const start = name[entry]! + 1;
+    const mask = this.#slots.length - 1;
+    let at = hash(parents[entry]!, heap, start, start + heap[start - 1]!) & mask;
+    while (this.#slots[at] !== entry + 1) at = (at + 1) & mask;
+    this.#slots[at] = -1;
+    const [before, after] = [previous[entry]!, next[entry]!];
+    if (before === NONE) first[parents[entry]!] = after;
+    else next[before] = after;
+    if (after !== NONE) previous[after] = before;
+  }
+
+  /** Enters a linked entry into the hash table. */
+  #hash(entry: number): void {
+    const { parent, name } = this.#columns;
+    const start = name[entry]! + 1;
+    const mask = this.#slots.length - 1;
+    let at = hash(parent[entry]!, this.#heap, start, start + this.#heap[start - 1]!) & mask;
+    while (this.#slots[at]! > 0) at = (at + 1) & mask;
+    if (this.#slots[at] === 0) this.#taken++;
+    this.#slots[at] = entry + 1;
+  }
+
+  /** Builds the hash table for `size` entries, half full at most. */
+  #rehash(size: number): void {
+    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(128, size * 1.7))));
+    this.#taken = 0;
+    for (const entry of this.entries()) this.#hash(entry);
+  }
+
+  #grow(): void {
+    const length = Math.ceil(this.#columns.parent.length * 1.25);
+    this.#columns = columns(length, this.#columns);
+    if (this.#status !== undefined) {
+      const larger = new Float64Array(length * 4);
+      larger.set(this.#status);
+      this.#status = larger;
+    }
+  }
+
+  /** Drops the names that nothing has any more. */
+  #compact(): void {
+    const old = this.#heap;
+    this.#heap = new Uint8Array(Math.max(1024, (this.#heapEnd - this.#heapWaste) * 1.25));
+    this.#heapEnd = this.#heapWaste = 0;
+    for (const entry of this.entries()) {
+      const start = this.#columns.name[entry]! + 1;
+      this.#name(entry, old, start, start + old[start - 1]!);
+    }
+  }
+}
+
+const SLASH = 0x2f;
+
+function columns(length: number, from?: Columns): Columns {
+  const made: Columns = {
+    parent: new Int32Array(length),
+    next: new Int32Array(length),
+    previous: new Int32Array(length),
+    first: new Int32Array(length),
+    name: new Uint32Array(length),
+    flags: new Uint8Array(length),
+    inode: new Float64Array(length),
+  };
+  if (from !== undefined) {
+    for (const name of Object.keys(made) as (keyof Columns)[]) made[name].set(from[name]);
+  }
+  return made;
+}
+
+function grown(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(length);
+  larger.set(bytes);
+  return larger;
+}
+
+/** FNV-1a over the name, begun with the parent. */
+function hash(parent: number, bytes: Uint8Array, start: number, end: number): number {
+  let value = Math.imul(parent + 1, 0x9e3779b1) ^ 0x811c9dc5;
+  for (let at = start; at < end; at++) value = Math.imul(value ^ bytes[at]!, 0x01000193);
+  return value ^ (value >>> 15);
+}
