@@ -5,12 +5,17 @@
  */
 
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { isRoot, TemporaryDirectory, within } from "./runtime.ts";
 
+/** Where everybody may make files, in memory where there is such a place. */
+const PLACE = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
 /** A tmpfs as root, so that one mark covers it; any directory else. */
 export class Ground implements Disposable {
-  readonly #directory = new TemporaryDirectory();
+  readonly #directory = new TemporaryDirectory(undefined, PLACE);
   readonly path: string = this.#directory.path;
 
   constructor() {

@@ -81,7 +81,6 @@ for (const [options, names] of WRONG_OPTIONS) {
 
 const NOT_YET: readonly WatchOptions[] = [
   { metadata: true },
-  { recover: "diff" },
   { atomicSave: true },
   { writeFinish: true },
   { backend: "poll" },

@@ -2,13 +2,12 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import test from "node:test";
 import type { WatchOptions } from "../mod.ts";
 import { Ground, Seen } from "./ground.ts";
-import { finish, isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory } from "./runtime.ts";
+import { isRoot, TemporaryDirectory, testAsNobody } from "./runtime.ts";
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["fanotify", { backend: "fanotify" }],
@@ -101,16 +100,7 @@ for (const [name, way] of WAYS) {
 // As root a mark on the filesystem covers everything; nobody gets a mark a directory.
 if (isRoot) {
   test("all of this as nobody", { timeout: 120_000 }, async () => {
-    using home = new TemporaryDirectory(NOBODY);
-    // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself.
-    const runtime = join(home.path, "runtime");
-    symlinkSync(process.execPath, runtime);
-    const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
-    const flags = isDeno ? ["-A", "--no-check"] : ["--timeout=60000"];
-    const command = [...user, runtime, "test", ...flags, moduleFile("tests/overlap_test.ts")];
-    const { status, stdout, stderr } = await finish(command, home.path, 100_000);
-    assert.equal(status, 0, stdout + stderr);
-    assert.match(stdout + stderr, /\b10 pass/);
+    await testAsNobody("tests/overlap_test.ts", 10);
   });
 }
 

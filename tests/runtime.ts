@@ -4,6 +4,7 @@
  * @module
  */
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,9 +27,10 @@ export function moduleFile(path: string): string {
 
 /** A directory of its own that is removed at the end of the block. */
 export class TemporaryDirectory implements Disposable {
-  readonly path: string = mkdtempSync(join(tmpdir(), "sentinode-test-"));
+  readonly path: string;
 
-  constructor(owner?: number) {
+  constructor(owner?: number, parent: string = tmpdir()) {
+    this.path = mkdtempSync(join(parent, "sentinode-test-"));
     if (owner !== undefined) chownSync(this.path, owner, owner);
   }
 
@@ -111,6 +113,20 @@ export function finish(
       resolve({ status, stdout, stderr });
     });
   });
+}
+
+/** Runs a test file as nobody, of which `count` tests have to pass. */
+export async function testAsNobody(file: string, count: number): Promise<void> {
+  using home = new TemporaryDirectory(NOBODY);
+  // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself.
+  const runtime = join(home.path, "runtime");
+  symlinkSync(process.execPath, runtime);
+  const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
+  const flags = isDeno ? ["-A", "--no-check"] : ["--timeout=60000"];
+  const command = [...user, runtime, "test", ...flags, moduleFile(file)];
+  const { status, stdout, stderr } = await finish(command, home.path, 200_000);
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout + stderr, new RegExp(`\\b${count} pass`));
 }
 
 /** What `promise` gives, or an error once `ms` have passed. */

@@ -614,13 +614,25 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Forgets the directories that nobody asked for. They are found again when something happens in them. */
   #forgetOutside(): void {
     for (const node of [...this.#table.values()]) {
-      if (this.feedsOf(node).length > 0 || node.tag.anchors.length > 0) continue;
-      if ([...this.tree.subtree(node)].some((below) => this.feedsOf(below).length > 0)) continue;
-      this.tree.remove(node);
-      this.#table.delete(node.tag.mark!.key, 0);
+      if (this.feedsOf(node).length === 0) this.#forgetUnlessAbove(node);
     }
     this.#outside = 0;
     this.#last = undefined;
+  }
+
+  /** What the filesystem's mark covers is found again by its handle when something happens in it. */
+  protected override forgetPlaces(): void {
+    for (const node of [...this.#table.values()]) {
+      if (this.#isWhole(node) && !this.isMarked(node)) this.#forgetUnlessAbove(node);
+    }
+    this.#last = undefined;
+  }
+
+  /** Forgets a directory that is no target, and has none below it. */
+  #forgetUnlessAbove(node: Node<Mark>): void {
+    for (const below of this.tree.subtree(node)) if (below.tag.anchors.length > 0) return;
+    this.tree.remove(node);
+    this.#table.delete(node.tag.mark!.key, 0);
   }
 }
 

@@ -9,6 +9,16 @@ import { type Actor, FileEvent, type RawSource } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 import { encodeText } from "../ffi/text.ts";
 import type { Filter } from "./filter.ts";
+import { isStructural } from "./picture.ts";
+import type { Recovery } from "./recovery.ts";
+
+/** Where a feed delivers. */
+export interface FeedSink extends BackendSink {
+  /** Called with events that the consumer does not get, because it is too slow. */
+  onDropped?: (events: readonly FileEvent[]) => void;
+  /** Says that what was lost has been told. */
+  recovered(path: string): void;
+}
 
 /** What a feed is opened for. */
 export interface FeedInit {
@@ -23,7 +33,7 @@ export interface FeedInit {
   readonly recursive: boolean;
   readonly backend: string;
   readonly filter: Filter;
-  readonly sink: BackendSink;
+  readonly sink: FeedSink;
   readonly actor: boolean;
   /** Mount points below `directory`, which are targets of their own or left out. */
   readonly mounts?: ReadonlySet<string>;
@@ -53,7 +63,7 @@ export class Feed {
   readonly recursive: boolean;
   readonly backend: string;
   readonly filter: Filter;
-  readonly sink: BackendSink;
+  readonly sink: FeedSink;
   readonly actor: boolean;
   readonly mounts: ReadonlySet<string> | undefined;
   /** When it was armed, in ms since the epoch. */
@@ -64,7 +74,11 @@ export class Feed {
   readonly gaps: { readonly path: string; readonly reason: string }[] = [];
   /** Why the target is not covered any more. */
   gone: string | undefined;
+  /** What repairs losses, where that was asked for. */
+  recovery: Recovery | undefined;
   #events: FileEvent[] = [];
+  /** Events that nobody asked for, but that change the names that are there. */
+  readonly #unasked = new Set<FileEvent>();
 
   constructor(init: FeedInit) {
     this.path = init.path;
@@ -113,7 +127,8 @@ export class Feed {
     about: Circumstances,
   ): FileEvent | undefined {
     const { filter } = this;
-    if (!filter.wants(kind) || filter.ignoresProcess(about.pid)) return undefined;
+    const isWanted = filter.wants(kind) && !filter.ignoresProcess(about.pid);
+    if (!isWanted && (this.recovery === undefined || !isStructural(kind))) return undefined;
     const spelled = this.canonical === undefined ? path : this.spell(path);
     if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.root)) return undefined;
     const event = new FileEvent(
@@ -127,7 +142,20 @@ export class Feed {
     );
     if (about.source === undefined) event.synthetic = true; // no record: found by looking
     this.#events.push(event);
+    if (!isWanted) this.#unasked.add(event);
     return event;
+  }
+
+  /** Events were lost. */
+  lost(reason: string): void {
+    this.flush();
+    this.sink.lost(this.path, reason);
+  }
+
+  /** What was lost has been told. */
+  recovered(): void {
+    this.flush();
+    this.sink.recovered(this.path);
   }
 
   /** Attaches the actor where it was asked for. */
@@ -138,8 +166,13 @@ export class Feed {
   /** Delivers what has gathered. */
   flush(): void {
     if (this.#events.length === 0) return;
-    const events = this.#events;
+    let events = this.#events;
     this.#events = [];
-    this.sink.deliver(events);
+    if (this.recovery !== undefined) events = this.recovery.note(events);
+    if (this.#unasked.size > 0) {
+      events = events.filter((event) => !this.#unasked.has(event));
+      this.#unasked.clear();
+    }
+    if (events.length > 0) this.sink.deliver(events);
   }
 }

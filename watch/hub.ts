@@ -129,9 +129,6 @@ export abstract class Hub<Home> {
 
   /** Loss that concerns every feed. */
   protected lostAll(reason: string): void {
-    for (const feed of this.homes.keys()) {
-      feed.flush();
-      feed.sink.lost(feed.path, reason);
-    }
+    for (const feed of this.homes.keys()) feed.lost(reason);
   }
 }

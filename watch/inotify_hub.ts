@@ -129,6 +129,10 @@ export class InotifyHub extends TreeHub<number> {
     node.tag.mark = undefined;
   }
 
+  protected override unlearn(node: Node<number>): void {
+    this.unmark(node);
+  }
+
   protected override readAhead(): void {
     while (this.#read() > 0) this.runLater(0);
   }

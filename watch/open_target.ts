@@ -4,15 +4,18 @@
  * @module
  */
 
-import type { BackendSession, BackendSink } from "../backends/backend.ts";
+import type { BackendSession } from "../backends/backend.ts";
 import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
 import { fanotifyMask, ON_MOUNT } from "../classify/fanotify.ts";
 import type { FanotifyHub } from "./fanotify_hub.ts";
-import { Feed } from "./feed.ts";
+import { Feed, type FeedSink } from "./feed.ts";
+import { KINDS } from "../classify/kinds.ts";
+import { openLibc } from "../ffi/libc.ts";
 import type { Hub } from "./hub.ts";
 import { descriptorHub, fanotifyHub, inotifyHub } from "./hubs.ts";
 import type { Settings } from "./options.ts";
+import { Recovery } from "./recovery.ts";
 import { refuseScope, type Target } from "./targets.ts";
 
 /** A session of a built-in backend. */
@@ -21,6 +24,8 @@ export interface HubSession extends BackendSession {
   /** Whether a backlog without bound is held by the kernel. */
   readonly kernelHoldsAll: boolean;
   bytesRead(): number;
+  /** How many names are remembered for recovery. */
+  names(): number;
 }
 
 /** One way to watch a target. */
@@ -36,7 +41,7 @@ interface Way {
 export async function openTarget(
   target: Target,
   settings: Settings,
-  sink: BackendSink,
+  sink: FeedSink,
   isWanted: () => boolean,
 ): Promise<HubSession> {
   const refusals: string[] = [];
@@ -53,8 +58,13 @@ export async function openTarget(
         ...(target.only === undefined ? { only: undefined } : { only: target.only }),
       } as ConstructorParameters<typeof Feed>[0],
     );
+    const recovery = way.by !== "mount" && settings.recover === "diff" && concernsTree(settings)
+      ? new Recovery(await openLibc(), feed)
+      : undefined;
     try {
       const hub = await way.open(feed, isWanted);
+      sink.onDropped = (events) => recovery?.dropped(events);
+      recovery?.begin();
       return session(way, hub, feed, settings, refusals);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -66,6 +76,15 @@ export async function openTarget(
   }
   throw failure;
 }
+
+/** Whether a difference between two states of the tree is of any use. */
+function concernsTree({ filter }: Settings): boolean {
+  return COMPARED.some((kind) => filter.wants(kind));
+}
+
+const COMPARED = KINDS.filter((kind) =>
+  ["create", "modify", "rename", "remove"].includes(kind.split(".")[0]!)
+);
 
 /** The ways to try, the best first. */
 function ways(target: Target, settings: Settings): Way[] {
@@ -169,8 +188,15 @@ function session(
     kernelHoldsAll: settings.queue === "unlimited" && isPrivileged,
     coverage: () => ({ by: way.by, watches: hub.marks(feed), gaps: gaps() }),
     bytesRead: () => hub.bytesRead,
-    resume: () => hub.resume(),
-    close: () => hub.remove(feed),
+    names: () => feed.recovery?.names ?? 0,
+    resume() {
+      feed.recovery?.resume();
+      hub.resume();
+    },
+    close() {
+      feed.recovery?.stop();
+      hub.remove(feed);
+    },
   };
 }
 

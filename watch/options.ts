@@ -35,7 +35,10 @@ export interface WatchOptions {
   actor?: boolean;
   /** Tell which metadata changed. Not yet. */
   metadata?: boolean;
-  /** After a loss: `"signal"` only reports `lost`. `"diff"` is not there yet. Default `"signal"`. */
+  /**
+   * After a loss: `"diff"` compares the tree with what was told, reports the difference as `synthetic` events, and then
+   * `recovered`; `"signal"` only reports `lost`. Default `"diff"`.
+   */
   recover?: "diff" | "signal";
   /**
    * Who holds the backlog of a slow reader: the kernel's bounded queue, or `"unlimited"` (of the kernel with fanotify and
@@ -58,6 +61,7 @@ export interface Settings {
   readonly filter: Filter;
   readonly ignoreFilesystems: ReadonlySet<string>;
   readonly actor: boolean;
+  readonly recover: "diff" | "signal";
   readonly queue: "kernel" | "unlimited";
   readonly signal: AbortSignal | undefined;
 }
@@ -86,7 +90,6 @@ const NAMES: ReadonlySet<string> = new Set([
 /** Options that are named but not there yet, and the value that asks for them. */
 const NOT_YET: readonly (readonly [name: keyof WatchOptions, value: unknown])[] = [
   ["metadata", true],
-  ["recover", "diff"],
   ["atomicSave", true],
   ["writeFinish", true],
   ["backend", "poll"],
@@ -136,6 +139,7 @@ export function settle(options: WatchOptions): Settings {
     filter,
     ignoreFilesystems: checkFilesystems(options.ignoreFilesystems ?? []),
     actor: options.actor ?? false,
+    recover: options.recover ?? "diff",
     queue: options.queue ?? "kernel",
     signal,
   };

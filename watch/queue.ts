@@ -46,13 +46,17 @@ export class EventQueue {
 
   /**
    * Adds events. Where the queue is full already, because the source serves others who have room, they are dropped, and
-   * a `lost` event that stands in their place counts them.
+   * a `lost` event that stands in their place counts them; then false.
    */
-  push(events: readonly WatchEvent[], path: string): void {
-    if (this.#ended || events.length === 0) return;
-    if (this.#bounded && this.isFull) return this.#drop(events.length, path);
+  push(events: readonly WatchEvent[], path: string): boolean {
+    if (this.#ended || events.length === 0) return true;
+    if (this.#bounded && this.isFull) {
+      this.#drop(events.length, path);
+      return false;
+    }
     this.#loss = undefined;
     this.#add(events);
+    return true;
   }
 
   #add(events: readonly WatchEvent[]): void {

@@ -76,9 +76,48 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** Directories that are armed once what is queued is processed, and what is to be announced of them then. */
   readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
 
+  /** When all that was queued had been read, in ms since the epoch. */
+  #caughtUpAt = Date.now();
+  /** Since when events may be missing; undefined while none are. */
+  #lostSince: number | undefined;
+  /** Whether more was lost while the tree was repaired. */
+  #repairAgain = false;
+
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
     this.looker = new Looker(libc);
+  }
+
+  /** Takes what is known of directories for outdated, but for the targets; called when events were lost. */
+  protected forgetPlaces(): void {}
+
+  /** After a loss the directories have to be found again before the difference can be told. */
+  protected override lostAll(reason: string): void {
+    super.lostAll(reason);
+    const isRepairing = this.#lostSince !== undefined;
+    this.#lostSince = Math.min(this.#lostSince ?? Infinity, this.#caughtUpAt);
+    this.forgetPlaces();
+    if (isRepairing) this.#repairAgain = true;
+    else {void this.#repair().catch((error) => {
+        for (const feed of this.homes.keys()) feed.sink.fail(error);
+      });}
+  }
+
+  /** Arms what appeared while events were lost, takes back what went, and lets the feeds tell the difference. */
+  async #repair(): Promise<void> {
+    do {
+      this.#repairAgain = false;
+      for (const home of new Set(this.homes.values())) {
+        if (!this.isFoundByPath(home)) continue;
+        const before = [...this.tree.subtree(home)];
+        const met = new Set<Node<Mark>>();
+        await this.#armTree(home, () => !this.isClosed, met);
+        for (const node of before) if (!met.has(node)) this.#recheck(node);
+      }
+    } while (this.#repairAgain);
+    const since = this.#lostSince!;
+    this.#lostSince = undefined;
+    for (const feed of this.homes.keys()) feed.recovery?.lost(since);
   }
 
   /** Puts a watch or mark on the directory, or changes the one it has. Throws where the kernel refuses. */
@@ -114,6 +153,23 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     return false;
   }
 
+  /** A directory that was watched is not where it was any more. */
+  protected unlearn(node: Node<Mark>): void {
+    this.forget(node);
+  }
+
+  /** A directory was not met where it was known: it may have been renamed in the meantime, or be gone. */
+  #recheck(node: Node<Mark>): void {
+    if (!this.#isLinked(node) || this.isClosed) return;
+    try {
+      this.mark(node);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.unlearn(node);
+      this.tree.remove(node);
+    }
+  }
+
   /** Takes the directory's own watch or mark back. */
   protected abstract unmark(node: Node<Mark>): void;
 
@@ -125,6 +181,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   /** What is queued was read: what was found by looking is not announced again. */
   protected caughtUp(): void {
+    this.#caughtUpAt = Date.now();
+    for (const feed of this.homes.keys()) feed.recovery?.caughtUp();
     this.looker.caughtUp();
     for (const node of this.#announcing) node.tag.announced = undefined;
     this.#announcing.clear();
@@ -383,10 +441,15 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    * Arms a directory that exists since before the watch, with all below it where that is wanted, in slices that leave
    * the event loop free. `isWanted` is asked between slices, so that a closed watcher stops arming.
    */
-  async #armTree(root: Node<Mark>, isWanted: () => boolean): Promise<void> {
+  async #armTree(
+    root: Node<Mark>,
+    isWanted: () => boolean,
+    met?: Set<Node<Mark>>,
+  ): Promise<void> {
     const waiting = [root];
     let until = performance.now() + TURN;
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
+      met?.add(node);
       waiting.push(...this.#armOne(node, node === root, undefined));
       if (performance.now() < until) continue;
       await new Promise(setImmediate);

@@ -4,12 +4,13 @@
  * @module
  */
 
-import type { Backend, BackendSession, BackendSink, Coverage } from "../backends/backend.ts";
+import type { Backend, BackendSession, Coverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { isKind } from "../classify/kinds.ts";
+import type { FeedSink } from "./feed.ts";
 import type { Settings } from "./options.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import { EventQueue } from "./queue.ts";
@@ -29,6 +30,8 @@ export interface WatcherStats {
   readonly queueHighWater: number;
   /** Watches and marks of the kernel that it takes. */
   readonly watches: number;
+  /** Names that are remembered for `recover: "diff"`, about 60 bytes each and those of the name. */
+  readonly names: number;
 }
 
 /** A path that was added, and what serves it. */
@@ -251,6 +254,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       dropped,
       queueHighWater: highWater,
       watches: sum(sessions.map((session) => session.coverage().watches)),
+      names: sum(sessions.map((session) => "names" in session ? session.names() : 0)),
     };
   }
 
@@ -340,7 +344,8 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
 }
 
 /** Where the backends of one target deliver. */
-class Sink implements BackendSink {
+class Sink implements FeedSink {
+  onDropped?: (events: readonly FileEvent[]) => void;
   /** Whether a backlog stays where it is: with a bounded queue of the kernel, or one that the kernel does not bound. */
   leavesInKernel = true;
 
@@ -375,11 +380,18 @@ class Sink implements BackendSink {
     // The hubs filter before they build an event; what others deliver is completed and filtered here.
     const first = events[0];
     if (first instanceof FileEvent) {
-      return this.#queue.push(events as readonly FileEvent[], this.#path);
+      const own = events as readonly FileEvent[];
+      if (!this.#queue.push(own, this.#path)) this.onDropped?.(own);
+      return;
     }
     const time = Date.now();
     const wanted = events.filter((event) => this.#settings.filter.wants(event.kind));
     this.#queue.push(wanted.map((event) => FileEvent.from(event, time, this.#name)), this.#path);
+  }
+
+  recovered(path: string): void {
+    const event = FileEvent.from({ kind: "recovered", path }, Date.now(), this.#name);
+    this.#queue.push([event], this.#path);
   }
 
   lost(path: string, reason: string, count?: number): void {

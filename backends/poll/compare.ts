@@ -49,8 +49,8 @@ export interface Ground {
 
 /**
  * Lists the directories of `from` and all below them, makes the index what is there, and yields what was different: parents
- * before children, what was removed last. Yields `undefined` after each directory, where others may have a turn: the
- * index may change meanwhile, if it changes to what is there.
+ * before children, what was removed last. Yields `undefined` where others may have a turn: then the index
+ * may change, to what is there.
  */
 export function* compare(
   ground: Ground,
@@ -94,11 +94,11 @@ class Walk {
     const index = this.#index;
     const fd = openDirectory(libc, this.#path(directory));
     if (fd < 0) return; // gone, as its parent tells; or not to be read, and then nothing is known
+    const found: Difference[] = [];
     try {
       const mount = mountOfFd(libc, fd);
-      if (mount !== (this.#mount ??= mount)) return;
+      if (mount !== (this.#mount ??= mount)) return; // another target, or left out
       const wasListed = index.isListed(directory);
-      const found: Difference[] = [];
       const isWhole = listEntries(libc, fd, (bytes, start, end, type, inode) => {
         if (this.#only !== undefined && !isName(this.#only, bytes, start, end)) return;
         const known = index.child(directory, bytes, start, end);
@@ -129,10 +129,10 @@ class Walk {
         if (wasListed) this.#missing.push(...unseen);
         index.setListed(directory);
       }
-      yield* found;
     } finally {
       libc.close(fd);
     }
+    yield* found;
     if (!recursive) return;
     for (let at = index.firstChild(directory); at !== NONE; at = index.nextSibling(at)) {
       if (index.isDirectory(at)) waiting.push(at);
@@ -140,7 +140,7 @@ class Walk {
   }
 
   /** What was missing and did not turn up: removals, children before parents. */
-  *removed(): Generator<Difference, void, void> {
+  *removed(): Generator<Difference | undefined, void, void> {
     const index = this.#index;
     for (const top of this.#missing) {
       if (!index.isLive(top) || this.#isThere(top)) continue;
@@ -149,6 +149,7 @@ class Walk {
         yield { kind: "remove", type: index.type(entry), path: index.path(entry) };
       }
       index.remove(top);
+      yield undefined;
     }
   }
 

@@ -1,0 +1,210 @@
+/** Losses, and their repair: what the events say in the end is what is on disk. */
+
+import assert from "node:assert/strict";
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import test from "node:test";
+import { setImmediate } from "node:timers";
+import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
+import { Model } from "../scripts/real_work/model.ts";
+import { Ground } from "./ground.ts";
+import { isRoot, testAsNobody, within } from "./runtime.ts";
+
+/** More than the kernel's queue holds (16,384 by default). */
+const MANY = 17_000;
+
+/** A watcher whose events go into a model of the tree. */
+class Followed implements AsyncDisposable {
+  readonly watcher: Watcher;
+  readonly events: WatchEvent[] = [];
+  readonly wrong: string[] = [];
+  readonly #model: Model;
+  #wake = () => {};
+
+  constructor(path: string, options: WatchOptions) {
+    this.#model = Model.ofDisk(path, false);
+    this.watcher = watch(path, options);
+  }
+
+  /** Begins to read. */
+  follow(): void {
+    void (async () => {
+      for await (const event of this.watcher) {
+        this.events.push(event);
+        if (event.kind !== "lost") {
+          const wrong = this.#model.apply(event);
+          if (wrong !== undefined) this.wrong.push(`${this.events.length}: ${wrong}`);
+        }
+        this.#wake();
+      }
+    })();
+  }
+
+  /** Waits for an event, from the `from`th on. */
+  async until(what: string, is: (event: WatchEvent) => boolean, from = 0): Promise<number> {
+    for (let at = from;;) {
+      for (; at < this.events.length; at++) if (is(this.events[at]!)) return at;
+      await within(new Promise<void>((resolve) => this.#wake = resolve), what, 10_000);
+    }
+  }
+
+  differences(): string[] {
+    return this.#model.differences();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.watcher.close();
+  }
+}
+
+function touch(directory: string, from: number, to: number): void {
+  for (let n = from; n < to; n++) writeFileSync(join(directory, `n${n}`), "x");
+}
+
+const moment = () => new Promise((resolve) => setTimeout(resolve, 50));
+
+for (const backend of ["inotify", "fanotify"] as const) {
+  const settings = { timeout: 120_000 };
+
+  test(`${backend}: an overflow is repaired`, settings, async () => {
+    using ground = new Ground();
+    const root = ground.path;
+    const at = (path: string) => join(root, path);
+    for (const path of ["busy", "old/sub", "away"]) mkdirSync(at(path), { recursive: true });
+    for (const path of ["old/f", "old/sub/g", "one", "two", "gone"]) writeFileSync(at(path), "");
+    await moment(); // so that what follows is later on the kernel's clock of timestamps
+    await using followed = new Followed(root, { backend });
+    await followed.watcher.ready;
+    followed.follow();
+    while (followed.watcher.stats().names < 9) await new Promise(setImmediate);
+    touch(at("busy"), 0, MANY);
+    rmSync(at("gone"));
+    renameSync(at("old"), at("away/new"));
+    renameSync(at("one"), at("busy/uno"));
+    writeFileSync(at("two"), "data");
+    mkdirSync(at("made/deep"), { recursive: true });
+    writeFileSync(at("made/deep/f"), "");
+    const end = await followed.until("recovered", ({ kind }) => kind === "recovered");
+    const start = followed.events.findIndex(({ kind }) => kind === "lost");
+    assert(start >= 0 && start < end);
+    assert.match(String(followed.events[start]!.attributes.reason), /queue was full/);
+    const told = followed.events.slice(start + 1, end)
+      .filter(({ path }) => !path.startsWith(`${at("busy")}/n`))
+      .map(({ kind, from, path, synthetic }) =>
+        [synthetic ? "+" : "", kind, " ", ...(from ? [from, " -> "] : []), path].join("")
+          .replaceAll(`${root}/`, "")
+      );
+    for (
+      const line of [
+        "+remove.file gone",
+        "+rename old -> away/new",
+        "+rename one -> busy/uno",
+        "+modify.data two",
+        "+create.directory made",
+        "+create.directory made/deep",
+        "+create.file made/deep/f",
+      ]
+    ) {
+      assert.equal(told.filter((one) => one === line).length, 1, `${line} in ${told.join(", ")}`);
+    }
+    // What was told before is watched where it is now.
+    const from = followed.events.length;
+    for (const path of ["made/deep/end", "away/new/sub/end", "busy/end"]) {
+      writeFileSync(at(path), "");
+      const index = await followed.until(path, (event) => event.path === at(path), from);
+      assert.equal(followed.events[index]!.synthetic, undefined);
+    }
+    assert.deepEqual(followed.wrong, []);
+    assert.deepEqual(followed.differences(), []);
+  });
+
+  test(`${backend}: an overflow while another one is repaired`, settings, async () => {
+    using ground = new Ground();
+    const root = ground.path;
+    mkdirSync(join(root, "a"));
+    await using followed = new Followed(root, { backend });
+    await followed.watcher.ready;
+    followed.follow();
+    touch(join(root, "a"), 0, MANY);
+    // In the middle of what the repair tells.
+    await followed.until("a difference", ({ synthetic }) => synthetic === true);
+    renameSync(join(root, "a"), join(root, "b"));
+    touch(join(root, "b"), MANY, 2 * MANY);
+    for (let n = 0; n < 100; n++) rmSync(join(root, `b/n${n}`));
+    writeFileSync(join(root, "end"), "");
+    await followed.until("end", ({ path }) => path === join(root, "end"));
+    const losses = () => followed.events.filter(({ kind }) => kind === "lost").length;
+    let last = await followed.until("recovered", ({ kind }) => kind === "recovered");
+    while (followed.differences().length > 0) {
+      last = await followed.until("recovered", ({ kind }) => kind === "recovered", last + 1);
+    }
+    assert(losses() >= 2, `${losses()} losses`);
+    assert.deepEqual(followed.differences(), []);
+  });
+
+  test(`${backend}: what a slow consumer missed beside a fast one`, settings, async () => {
+    using ground = new Ground();
+    const root = ground.path;
+    await using fast = new Followed(root, { backend });
+    await using slow = new Followed(root, { backend });
+    await Promise.all([fast.watcher.ready, slow.watcher.ready]);
+    fast.follow();
+    for (let round = 0; round < 6; round++) {
+      touch(root, round * 5000, (round + 1) * 5000);
+      const last = join(root, `n${(round + 1) * 5000 - 1}`);
+      await fast.until(last, ({ path }) => path === last);
+    }
+    slow.follow();
+    await slow.until("recovered", ({ kind }) => kind === "recovered");
+    assert(slow.watcher.stats().dropped > 0);
+    assert.deepEqual(slow.differences(), []);
+    assert.deepEqual(slow.wrong, []);
+    assert.equal(fast.watcher.stats().losses, 0);
+    assert.deepEqual([...fast.wrong, ...fast.differences()], []);
+  });
+
+  test(
+    `${backend}: with recover "signal" the loss alone is told, and all is watched`,
+    settings,
+    async () => {
+      using ground = new Ground();
+      const root = ground.path;
+      mkdirSync(join(root, "a"));
+      await using followed = new Followed(root, { backend, recover: "signal" });
+      await followed.watcher.ready;
+      followed.follow();
+      touch(join(root, "a"), 0, MANY);
+      mkdirSync(join(root, "new/deep"), { recursive: true });
+      await followed.until("lost", ({ kind }) => kind === "lost");
+      for (let n = 0;; n++) {
+        // The directories are armed a moment later; nothing tells when.
+        const name = join(root, `new/deep/${n}`);
+        writeFileSync(name, "");
+        writeFileSync(join(root, `end${n}`), "");
+        await followed.until("end", ({ path }) => path === join(root, `end${n}`));
+        if (followed.events.some(({ path }) => path === name)) break;
+      }
+      assert(!followed.events.some(({ kind, synthetic }) => kind === "recovered" || synthetic));
+    },
+  );
+}
+
+if (isRoot) {
+  test("all of this as nobody", { timeout: 240_000 }, async () => {
+    await testAsNobody("tests/recovery_test.ts", 9);
+  });
+}
+
+test("symlinks are told as such", { timeout: 60_000 }, async () => {
+  using ground = new Ground();
+  const root = ground.path;
+  mkdirSync(join(root, "a"));
+  await using followed = new Followed(root, { backend: "inotify" });
+  await followed.watcher.ready;
+  followed.follow();
+  touch(join(root, "a"), 0, MANY);
+  symlinkSync("a", join(root, "link"));
+  await followed.until("recovered", ({ kind }) => kind === "recovered");
+  const link = followed.events.filter(({ path }) => path === join(root, "link"));
+  assert.deepEqual(link.map(({ kind }) => kind), ["create.symlink"]);
+});
