@@ -337,6 +337,7 @@ test("coverage and stats", async () => {
     events: 1,
     bytesRead: 0,
     losses: 0,
+    names: 0,
     dropped: 0,
     queueHighWater: 1,
     watches: 2,

@@ -130,6 +130,7 @@ test("the defaults", () => {
     scope: "tree",
     backend: "auto",
     actor: false,
+    recover: "diff",
     queue: "kernel",
     signal: undefined,
   });
