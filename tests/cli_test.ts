@@ -692,7 +692,7 @@ for (const user of USERS) {
 }
 
 test("watch: options that are not there yet", async () => {
-  for (const args of [["--metadata"], ["--backend", "poll"]]) {
+  for (const args of [["--metadata"]]) {
     const { status, stderr } = await runToEnd(["watch", "--timeout=0", ...args, "/tmp"]);
     assert.equal(status, 1);
     assert.match(stderr, /^sentinode watch: Cannot watch with .*: not yet\nHint: .*\n$/);

@@ -83,7 +83,6 @@ const NOT_YET: readonly WatchOptions[] = [
   { metadata: true },
   { atomicSave: true },
   { writeFinish: true },
-  { backend: "poll" },
 ];
 
 for (const options of NOT_YET) {

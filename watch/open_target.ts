@@ -15,7 +15,9 @@ import { openLibc } from "../ffi/libc.ts";
 import type { Hub } from "./hub.ts";
 import { descriptorHub, fanotifyHub, inotifyHub } from "./hubs.ts";
 import type { Settings } from "./options.ts";
+import { Poller } from "./poller.ts";
 import { Recovery } from "./recovery.ts";
+import { SHARED_FILESYSTEMS } from "../backends/mounts/mountinfo.ts";
 import { refuseScope, type Target } from "./targets.ts";
 
 /** A session of a built-in backend. */
@@ -31,11 +33,14 @@ export interface HubSession extends BackendSession {
 /** One way to watch a target. */
 interface Way {
   readonly by: string;
-  readonly backend: "fanotify" | "inotify";
+  readonly backend: "fanotify" | "inotify" | "poll";
   /** Tried only where what was tried before is not supported. */
   readonly isLastResort?: true;
-  open(feed: Feed, isWanted: () => boolean): Promise<Hub<unknown>>;
+  open(feed: Feed, isWanted: () => boolean): Promise<Source>;
 }
+
+/** What feeds a feed: a hub, or what is its alone. */
+type Source = Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "remove">;
 
 /** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
 export async function openTarget(
@@ -58,7 +63,7 @@ export async function openTarget(
         ...(target.only === undefined ? { only: undefined } : { only: target.only }),
       } as ConstructorParameters<typeof Feed>[0],
     );
-    const recovery = way.by !== "mount" && settings.recover === "diff" && concernsTree(settings)
+    const recovery = RECOVERS.has(way.by) && settings.recover === "diff" && concernsTree(settings)
       ? new Recovery(await openLibc(), feed)
       : undefined;
     try {
@@ -82,6 +87,9 @@ function concernsTree({ filter }: Settings): boolean {
   return COMPARED.some((kind) => filter.wants(kind));
 }
 
+/** The ways that tell of every name. Polling loses nothing. */
+const RECOVERS: ReadonlySet<string> = new Set(["filesystem", "inode", "watch"]);
+
 const COMPARED = KINDS.filter((kind) =>
   ["create", "modify", "rename", "remove"].includes(kind.split(".")[0]!)
 );
@@ -89,11 +97,16 @@ const COMPARED = KINDS.filter((kind) =>
 /** The ways to try, the best first. */
 function ways(target: Target, settings: Settings): Way[] {
   const { backend, scope, actor, filter } = settings;
-  if (backend === "inotify") refuseScope(settings, backend);
+  if (backend === "inotify" || backend === "poll") refuseScope(settings, backend);
+  if (backend === "poll") return [BY_POLLING];
   const namesProcesses = actor || filter.asksProcesses;
   const whole = target.recursive || scope !== "tree";
   const onMount = (fanotifyMask(filter.patterns) & ~ON_MOUNT) === 0;
   const list: Way[] = [];
+  // The kernel tells only what this machine does.
+  if (backend === "auto" && scope === "tree" && SHARED_FILESYSTEMS.has(target.mount.type)) {
+    return [BY_POLLING];
+  }
   if (backend !== "inotify") {
     // A mark on the mount alone tells accesses only, and needs no tree for them.
     if (scope === "mount" && onMount) list.push(byDescriptors(settings));
@@ -151,6 +164,16 @@ const BY_WATCHES: Way = {
   open: (feed, isWanted) => withHub(inotifyHub(), (hub) => hub.addTree(feed, isWanted)),
 };
 
+const BY_POLLING: Way = {
+  by: "poll",
+  backend: "poll",
+  async open(feed) {
+    const poller = new Poller(await openLibc(), feed);
+    await poller.open();
+    return poller;
+  },
+};
+
 /** Adds to a hub; one that serves nobody afterwards is closed. */
 async function withHub<H extends Hub<unknown>>(
   opening: Promise<H>,
@@ -168,7 +191,7 @@ async function withHub<H extends Hub<unknown>>(
 
 function session(
   way: Way,
-  hub: Hub<unknown>,
+  hub: Source,
   feed: Feed,
   settings: Settings,
   refusals: readonly string[],

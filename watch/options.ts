@@ -18,7 +18,10 @@ export interface WatchOptions {
    * them. Default `"tree"`.
    */
   scope?: "tree" | "mount" | "filesystem";
-  /** `auto` chooses for each mount the best that works there with the privileges at hand. Default `"auto"`. */
+  /**
+   * `auto` chooses for each mount the best that works there with the privileges at hand; `"poll"` looks once a second.
+   * Default `"auto"`.
+   */
   backend?: "auto" | "fanotify" | "inotify" | "poll" | Backend;
   /**
    * Kind patterns; one matches itself and everything under it. Default `["create", "modify", "rename", "remove"]`.
@@ -57,7 +60,7 @@ export interface WatchOptions {
 export interface Settings {
   readonly recursive: boolean;
   readonly scope: "tree" | "mount" | "filesystem";
-  readonly backend: "auto" | "fanotify" | "inotify" | Backend;
+  readonly backend: "auto" | "fanotify" | "inotify" | "poll" | Backend;
   readonly filter: Filter;
   readonly ignoreFilesystems: ReadonlySet<string>;
   readonly actor: boolean;
@@ -92,7 +95,6 @@ const NOT_YET: readonly (readonly [name: keyof WatchOptions, value: unknown])[] 
   ["metadata", true],
   ["atomicSave", true],
   ["writeFinish", true],
-  ["backend", "poll"],
 ];
 
 /** Checks the options. Throws `TypeError` for a wrong one, `UnsupportedError` for one that is not there yet. */

@@ -88,3 +88,17 @@ export const KERNEL_FILESYSTEMS: ReadonlySet<string> = new Set([
   "sysfs",
   "tracefs",
 ]);
+
+/** Types of filesystems that other machines change as well: the kernel announces what this one does, and no more. */
+export const SHARED_FILESYSTEMS: ReadonlySet<string> = new Set([
+  "9p",
+  "afs",
+  "ceph",
+  "cifs",
+  "fuse.glusterfs",
+  "fuse.sshfs",
+  "nfs",
+  "nfs4",
+  "smb3",
+  "virtiofs",
+]);

@@ -1,0 +1,129 @@
+/**
+ * Differences between an index and a tree, told to a feed as events that no record announced.
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers";
+import type { Difference, Ground } from "../backends/poll/compare.ts";
+import type { FileEvent } from "../classify/event.ts";
+import type { Kind } from "../classify/kinds.ts";
+import type { Libc } from "../ffi/port.ts";
+import { bytesUnlessText, decodeText, encodeText } from "../ffi/text.ts";
+import { circumstances, type Feed } from "./feed.ts";
+
+/** How long comparing goes on before others get their turn, in ms. */
+const TURN = 8;
+
+/** The way from the bytes of a difference to an event of a feed. */
+export class Differences {
+  readonly #libc: Libc;
+  readonly #feed: Feed;
+  #isStopped = false;
+  #resume: (() => void) | undefined;
+
+  constructor(libc: Libc, feed: Feed) {
+    this.#libc = libc;
+    this.#feed = feed;
+  }
+
+  /** The path that everything is below, in the spelling of the feed's hub, with its slash. */
+  get #above(): string {
+    const root = this.#root;
+    return root === "/" ? root : `${root}/`;
+  }
+
+  get #root(): string {
+    return this.#feed.canonical ?? this.#feed.directory;
+  }
+
+  /** What of the tree counts for the feed. */
+  ground(): Ground {
+    const feed = this.#feed;
+    const above = this.#above;
+    return {
+      libc: this.#libc,
+      root: this.#root,
+      recursive: feed.recursive,
+      only: feed.only,
+      leavesOut: (path, isDirectory) => feed.ignores(above + decodeText(path), isDirectory),
+    };
+  }
+
+  /** The consumer has room again. */
+  resume(): void {
+    this.#resume?.();
+  }
+
+  /** Nothing is told any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#resume?.();
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /**
+   * Tells differences in slices that leave the event loop free, and while the consumer has room; calls `told` with each
+   * event. Those of one directory are told together: an event in between could rename it.
+   */
+  async tellAll(
+    differences: Iterable<Difference | undefined>,
+    told: (event: FileEvent) => void = () => {},
+  ): Promise<void> {
+    const { sink } = this.#feed;
+    let until = performance.now() + TURN;
+    for (const difference of differences) {
+      if (this.#isStopped) return;
+      if (difference !== undefined) {
+        const event = this.tell(difference);
+        if (event !== undefined) told(event);
+        continue;
+      }
+      this.#feed.flush();
+      if (performance.now() < until && !sink.full) continue;
+      while (sink.full && !this.#isStopped) {
+        await new Promise<void>((resolve) => this.#resume = resolve);
+      }
+      await new Promise(setImmediate);
+      until = performance.now() + TURN;
+    }
+    this.#feed.flush();
+  }
+
+  /** Tells a difference; the event, if somebody wants it. */
+  tell({ kind, type, path, from }: Difference): FileEvent | undefined {
+    const feed = this.#feed;
+    const kinds: Readonly<Record<Difference["kind"], Kind>> = {
+      create: `create.${type}`,
+      link: "create.link",
+      remove: `remove.${type}`,
+      rename: "rename",
+      "modify.data": "modify.data",
+      "modify.metadata": "modify.metadata",
+    };
+    const text = this.#above + decodeText(path);
+    const event = feed.event(kinds[kind], text, type === "directory", circumstances());
+    if (event === undefined) return undefined;
+    const bytes = this.#bytes(path);
+    if (bytes !== undefined) event.pathBytes = bytes;
+    if (from !== undefined) {
+      event.from = feed.spell(this.#above + decodeText(from));
+      const fromBytes = this.#bytes(from);
+      if (fromBytes !== undefined) event.fromBytes = fromBytes;
+    }
+    return event;
+  }
+
+  /** The bytes of a path in the user's spelling where they are no text. */
+  #bytes(path: Uint8Array): Uint8Array | undefined {
+    if (bytesUnlessText(path, 0, path.length, decodeText(path)) === undefined) return undefined;
+    const above = encodeText(this.#above);
+    const whole = new Uint8Array(above.length + path.length);
+    whole.set(above);
+    whole.set(path, above.length);
+    return this.#feed.spellBytes(whole);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Looks again and again where nobody tells of changes: a target whose filesystem others change as well.
+ *
+ * @module
+ */
+
+import {
+  BY_STATUS,
+  compare,
+  type Difference,
+  type Judge,
+  KNOWN_WITH_STATUS,
+} from "../backends/poll/compare.ts";
+import { FileIndex } from "../backends/poll/file_index.ts";
+import { fileStatus } from "../ffi/file.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString } from "../ffi/text.ts";
+import { Differences } from "./differences.ts";
+import { circumstances, type Feed } from "./feed.ts";
+
+/** Between two looks, in ms. */
+export const INTERVAL = 1000;
+
+/** A look that takes long makes the pause longer, to this many times its length: looking takes a tenth of the time. */
+const PAUSE = 9;
+
+/** Polls the target of one feed. */
+export class Poller {
+  readonly #libc: Libc;
+  readonly #feed: Feed;
+  readonly #differences: Differences;
+  readonly #index = new FileIndex(true);
+  #inode: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  readonly bytesRead = 0;
+
+  constructor(libc: Libc, feed: Feed) {
+    this.#libc = libc;
+    this.#feed = feed;
+    this.#differences = new Differences(libc, feed);
+  }
+
+  /** Learns what is there; from then on changes are found. */
+  async open(): Promise<void> {
+    this.#inode = this.#rootInode();
+    await this.#look(KNOWN_WITH_STATUS);
+    this.#later(INTERVAL);
+  }
+
+  marks(): number {
+    return 0;
+  }
+
+  resume(): void {
+    this.#differences.resume();
+  }
+
+  remove(): void {
+    clearTimeout(this.#timer);
+    this.#differences.stop();
+  }
+
+  #rootInode(): number | undefined {
+    return fileStatus(this.#libc, cString(this.#feed.directory))?.inode;
+  }
+
+  #later(delay: number): void {
+    if (this.#differences.isStopped) return;
+    this.#timer = setTimeout(() => {
+      void this.#poll().catch((error) => this.#feed.sink.fail(error));
+    }, delay);
+  }
+
+  async #poll(): Promise<void> {
+    const start = performance.now();
+    if (this.#rootInode() !== this.#inode) return this.#rootGone();
+    await this.#look(BY_STATUS);
+    this.#later(Math.max(INTERVAL, (performance.now() - start) * PAUSE));
+  }
+
+  #look(judge: Judge): Promise<void> {
+    return this.#differences.tellAll(compare(this.#differences.ground(), this.#index, judge));
+  }
+
+  /** The target is not there any more, and with it all that was in it. */
+  #rootGone(): void {
+    const feed = this.#feed;
+    const index = this.#index;
+    for (const entry of [...index.entries()].reverse()) {
+      const gone: Difference = { kind: "remove", type: index.type(entry), path: index.path(entry) };
+      this.#differences.tell(gone);
+    }
+    if (feed.only === undefined) {
+      feed.event("remove.directory", feed.directory, true, circumstances());
+    }
+    feed.gone = "it was removed";
+    feed.flush();
+  }
+}
