@@ -14,6 +14,7 @@ import { type Arguments, help, readArguments, type Synopsis, UsageError } from "
 import { DOCTOR, runDoctor } from "./cli/doctor.ts";
 import { escapeText } from "./cli/escape.ts";
 import { openTerminal, type Terminal } from "./cli/output.ts";
+import { runSince, runSnapshot, SINCE, SNAPSHOT } from "./cli/snapshot.ts";
 import { runTrace, TRACE } from "./cli/trace.ts";
 import { VERSION } from "./cli/version.ts";
 import { runWatch, WATCH } from "./cli/watch.ts";
@@ -28,17 +29,19 @@ interface Command {
 const COMMANDS: readonly Command[] = [
   { synopsis: WATCH, run: runWatch },
   { synopsis: TRACE, run: runTrace },
+  { synopsis: SNAPSHOT, run: runSnapshot },
+  { synopsis: SINCE, run: runSince },
   { synopsis: DOCTOR, run: runDoctor },
 ];
 
 /** Commands of a later version. */
-const NOT_YET = ["guard", "audit", "mounts", "errors", "keys", "snapshot", "since"];
+const NOT_YET = ["guard", "audit", "mounts", "errors", "keys"];
 
 const HELP = `Usage: sentinode COMMAND [OPTIONS] [PATH…]
 
 ${
   COMMANDS.map(({ synopsis: { name, operands, about } }) =>
-    `  ${`${name} ${operands}`.padEnd(16)}${about.replaceAll("\n", `\n${" ".repeat(18)}`)}`
+    `  ${`${name} ${operands}`.padEnd(20)}${about.replaceAll("\n", `\n${" ".repeat(22)}`)}`
   ).join("\n")
 }
 

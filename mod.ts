@@ -27,6 +27,7 @@ export {
   type Probe,
   type ProbeName,
 } from "./watch/capabilities.ts";
+export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";
 export type {

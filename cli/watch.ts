@@ -74,12 +74,7 @@ ${EXIT_STATUS}`,
 export async function runWatch(args: Arguments, terminal: Terminal): Promise<number> {
   await prepare(terminal);
   const limits = readLimits(args);
-  const style: Style = {
-    time: timeFormatter("watch", args.last("time-format") ?? DEFAULT_TIME),
-    isRaw: args.has("null"),
-    json: ({ event }) => safeJson(eventJson(event, args.has("raw"))),
-  };
-  const line = lineOf(args, style, terminal.out.colors);
+  const line = eventLine("watch", args, terminal.out.colors);
   function* render(batch: readonly WatchEvent[]): Generator<readonly Piece[]> {
     for (const event of batch) yield line({ event, kinds: [event.kind] });
   }
@@ -96,12 +91,22 @@ export async function runWatch(args: Arguments, terminal: Terminal): Promise<num
   return await follow(watcher, render, limits, stop, terminal);
 }
 
-function lineOf(args: Arguments, style: Style, colors: boolean): (told: Told) => readonly Piece[] {
+/** How a command writes an event, by its options. */
+export function eventLine(
+  command: string,
+  args: Arguments,
+  colors: boolean,
+): (told: Told) => readonly Piece[] {
+  const style: Style = {
+    time: timeFormatter(command, args.last("time-format") ?? DEFAULT_TIME),
+    isRaw: args.has("null"),
+    json: ({ event }) => safeJson(eventJson(event, args.has("raw"))),
+  };
   const format = args.last("format");
   if (args.has("raw") && !args.has("json")) {
-    throw new UsageError("Cannot watch with --raw: it is for --json");
+    throw new UsageError(`Cannot ${command} with --raw: it is for --json`);
   }
-  if (format !== undefined) return lineFormatter("watch", format, style);
+  if (format !== undefined) return lineFormatter(command, format, style);
   if (args.has("json")) return (told) => [style.json(told)];
   return ({ event }) => textLine(event, style, colors);
 }

@@ -12,9 +12,12 @@ import {
   AT_STATX_DONT_SYNC,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
+  O_CREAT,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
   PATH_MAX,
 } from "./abi/open.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "./abi/stat.ts";
@@ -115,6 +118,22 @@ export function readFile(libc: Libc, path: string): Uint8Array<ArrayBuffer> | un
 export function readText(libc: Libc, path: string): string | undefined {
   const content = readFile(libc, path);
   return content === undefined ? undefined : decodeText(content);
+}
+
+/** Writes a whole file, for its user alone where it is new; false (and errno) where that fails. */
+export function writeFile(libc: Libc, path: string, content: Uint8Array<ArrayBuffer>): boolean {
+  const fd = libc.open(cString(path), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600);
+  if (fd < 0) return false;
+  for (let at = 0; at < content.length;) {
+    const count = libc.write(fd, content.subarray(at), content.length - at);
+    if (count < 0 && libc.errno() === EINTR) continue;
+    if (count < 0) {
+      libc.close(fd);
+      return false;
+    }
+    at += count;
+  }
+  return libc.close(fd) === 0;
 }
 
 const target = new Uint8Array(PATH_MAX);

@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers";
 import type { Difference, Ground } from "../backends/poll/compare.ts";
 import type { FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
+import type { FileType } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { bytesUnlessText, decodeText, encodeText } from "../ffi/text.ts";
 import { circumstances, type Feed } from "./feed.ts";
@@ -96,16 +97,8 @@ export class Differences {
   /** Tells a difference; the event, if somebody wants it. */
   tell({ kind, type, path, from }: Difference): FileEvent | undefined {
     const feed = this.#feed;
-    const kinds: Readonly<Record<Difference["kind"], Kind>> = {
-      create: `create.${type}`,
-      link: "create.link",
-      remove: `remove.${type}`,
-      rename: "rename",
-      "modify.data": "modify.data",
-      "modify.metadata": "modify.metadata",
-    };
     const text = this.#above + decodeText(path);
-    const event = feed.event(kinds[kind], text, type === "directory", circumstances());
+    const event = feed.event(kindOf(kind, type), text, type === "directory", circumstances());
     if (event === undefined) return undefined;
     const bytes = this.#bytes(path);
     if (bytes !== undefined) event.pathBytes = bytes;
@@ -125,5 +118,18 @@ export class Differences {
     whole.set(above);
     whole.set(path, above.length);
     return this.#feed.spellBytes(whole);
+  }
+}
+
+/** The kind of the event that tells of a difference. */
+export function kindOf(kind: Difference["kind"], type: FileType): Kind {
+  switch (kind) {
+    case "create":
+    case "remove":
+      return `${kind}.${type}`;
+    case "link":
+      return "create.link";
+    default:
+      return kind;
   }
 }

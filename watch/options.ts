@@ -168,7 +168,8 @@ export function checkEvents(events: readonly string[]): readonly string[] {
   return [...events];
 }
 
-function checkIgnore(ignore: Ignore | readonly Ignore[]): readonly Ignore[] {
+/** Globs, expressions and functions that make sense. */
+export function checkIgnore(ignore: Ignore | readonly Ignore[]): readonly Ignore[] {
   const list = Array.isArray(ignore) ? ignore as readonly Ignore[] : [ignore as Ignore];
   for (const one of list) {
     if (one instanceof RegExp) {

@@ -209,6 +209,12 @@ export class FileIndex {
     this.#status?.set([modified, changed, born, size], entry * 4);
   }
 
+  /** The bytes of the name, valid until the index changes. */
+  name(entry: number): Uint8Array {
+    const start = this.#columns.name[entry]! + 1;
+    return this.#heap.subarray(start, start + this.#heap[start - 1]!);
+  }
+
   /** The bytes of the path below the root; empty for the root. */
   path(entry: number): Uint8Array<ArrayBuffer> {
     const { parent, name } = this.#columns;
