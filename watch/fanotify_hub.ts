@@ -229,8 +229,18 @@ export class FanotifyHub extends TreeHub<Mark> {
       this.#backlog.isGivenUp(mark.key, name, nameBytes, this.#sequence);
   }
 
-  protected override isFoundByPath(node: Node<Mark>): boolean {
-    return !this.#isWhole(node) && (node.parent === null || !this.#isWhole(node.parent));
+  protected override isInFlux({ tag: { mark } }: Node<Mark>): boolean {
+    return mark !== undefined && this.#backlog.isInFlux(mark.key, this.#sequence);
+  }
+
+  protected override get position(): { readonly at: number; readonly read: number } {
+    return { at: this.#sequence, read: this.group.bytesRead };
+  }
+
+  /** On a filesystem that is marked as a whole handles lead to directories: to `node`, if its handle is known. */
+  protected override wayFrom(node: Node<Mark>): Node<Mark> | null {
+    if (this.#isWhole(node)) return node;
+    return node.parent !== null && this.#isWhole(node.parent) ? node.parent : null;
   }
 
   /** The directory of a node was seen to have this key. */
@@ -370,7 +380,6 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     const nameBytes = record.nameBytes(name);
     const told = this.wereTold(node, name, nameBytes);
-    if ((bits & FAN_DELETE) !== 0) this.vacated(node, name, nameBytes, child);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && object >= 0) {
       this.#noteNamed(node, record, nameBytes);
     }
@@ -384,7 +393,9 @@ export class FanotifyHub extends TreeHub<Mark> {
         ? child
         : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
       const isAnew = !this.#isWhole(node) && (bits & FAN_DELETE) === 0;
-      if (isAnew && this.isRecursive(added)) this.armNew(added, this.feedsOf(added), about);
+      if (isAnew && this.isRecursive(added)) {
+        this.armNew(added, this.feedsOf(added).filter((feed) => !told.includes(feed)), about);
+      }
     }
     if ((bits & FAN_DELETE) !== 0 && object >= 0) this.#forget(object, record, about);
   }
@@ -435,16 +446,17 @@ export class FanotifyHub extends TreeHub<Mark> {
     const from = record.directory < 0 ? undefined : this.#nodeAt(words, record.directory);
     const { target } = record;
     const to = target === undefined ? undefined : this.#nodeAt(words, target.directory);
-    const sources = from === undefined ? [] : this.feedsOf(from);
-    const targets = to === undefined ? [] : this.feedsOf(to);
     const child = isDirectory && record.object >= 0
       ? this.#table.get(words, record.object)
       : undefined;
-    if (sources.length === 0 && targets.length === 0 && child === undefined) return;
+    const isWanted = from !== undefined && this.feedsOf(from).length > 0 ||
+      to !== undefined && this.feedsOf(to).length > 0;
+    if (!isWanted && child === undefined) return;
+    const sources = from === undefined ? [] : this.audience(from);
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
-    if (from !== undefined) this.vacated(from, name, nameBytes, child);
+    if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = to && this.wereTold(to, newName, newNameBytes);
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (record.object < 0) return;
@@ -462,7 +474,6 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const feed of [...child.tag.anchors]) {
         if (feed.only === undefined) this.rootGone(feed, child, "rename.out", about);
       }
-      if (sources.some((feed) => !targets.includes(feed))) this.unannounce(child);
       if (to === undefined) this.#abandon(child);
       else {
         this.tree.move(child, to, newName, newNameBytes);
@@ -473,9 +484,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
-    // Where it came from was looked into when it had left already: nobody knows what is in it.
-    const isUnseen = child === undefined && from?.tag.announced !== undefined;
-    const newcomers = isNew || isUnseen ? feeds : feeds.filter((feed) => !sources.includes(feed));
+    const { unseen } = node.tag;
+    const newcomers = isNew
+      ? feeds
+      : feeds.filter((feed) => !sources.includes(feed) || unseen?.includes(feed));
     if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
   }
 

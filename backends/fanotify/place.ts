@@ -59,13 +59,20 @@ interface FormerPlace extends Place {
   readonly until: number;
 }
 
+/** A name that a directory was given or lost, by the record with this number in the stream. */
+interface NameChange {
+  readonly until: number;
+  readonly name: string;
+  readonly isCreated: boolean;
+}
+
 /** What the records of a stream say of where directories were before they were moved or removed. */
 export class FormerPlaces {
   readonly #places = new HandleTable<FormerPlace[]>();
   /** Where directories were that others took the place of. */
   readonly #replaced = new HandleTable<FormerPlace[]>();
   /** By parent the names that directories gave up or took. */
-  readonly #names = new HandleTable<{ readonly until: number; readonly name: string }[]>();
+  readonly #names = new HandleTable<NameChange[]>();
   /** How far the stream is known, in bytes. */
   #end = 0;
 
@@ -74,16 +81,18 @@ export class FormerPlaces {
     if (first + batch.length <= this.#end) return;
     for (const move of decodeMoves(batch)) {
       const until = first + move.offset;
-      const { object, name, nameBytes, to, isReplaced } = move;
+      const { object, name, nameBytes, to, isCreated, isReplaced } = move;
       if (move.directory >= 0) {
         const parent = copyKey(batch.words, move.directory);
+        add(this.#names, parent, { until, name: nameKey(name, nameBytes), isCreated });
+        if (isCreated) continue;
         const table = isReplaced ? this.#replaced : this.#places;
         add(table, copyKey(batch.words, object), { until, parent, name, nameBytes });
-        add(this.#names, parent, { until, name: nameKey(name, nameBytes) });
       }
       if (to === undefined) continue;
       const given = nameKey(to.name, to.nameBytes);
-      add(this.#names, copyKey(batch.words, to.directory), { until, name: given });
+      const taken = { until, name: given, isCreated: false };
+      add(this.#names, copyKey(batch.words, to.directory), taken);
     }
     this.#end = first + batch.length;
   }
@@ -100,7 +109,13 @@ export class FormerPlaces {
 
   /** Whether a record behind byte `at` of the stream gives `name` (a {@linkcode nameKey}) to another, or to none. */
   isGivenUp(parent: HandleKey, name: string, at: number): boolean {
-    return this.#names.get(parent, 0)?.some((one) => one.until > at && one.name === name) ?? false;
+    const isIt = (one: NameChange) => one.until > at && one.name === name && !one.isCreated;
+    return this.#names.get(parent, 0)?.some(isIt) ?? false;
+  }
+
+  /** Whether a record behind byte `at` of the stream is of a directory that comes into `parent`, or leaves it. */
+  isInFlux(parent: HandleKey, at: number): boolean {
+    return this.#names.get(parent, 0)?.some(({ until }) => until > at) ?? false;
   }
 
   clear(): void {
