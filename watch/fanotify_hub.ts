@@ -248,7 +248,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const known = this.#table.get(key, 0);
     const isMarked = isInode || known?.tag.mark?.isInode === true;
     if (known !== undefined && known !== node) {
-      if (this.isOutdated(known)) return "moving";
+      if (this.isMoving(known)) return "moving";
       this.absorb(known, node);
     }
     node.tag.mark = { key, isInode: isMarked };

@@ -116,7 +116,7 @@ export class InotifyHub extends TreeHub<number> {
     // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
     // a target of its own, or mounted twice. The newest name is the one that was just seen.
     if (known !== undefined) {
-      if (this.isOutdated(known)) return "moving";
+      if (this.isMoving(known)) return "moving";
       this.absorb(known, node);
     }
     // A name that had another inode before: that watch goes with its inode.

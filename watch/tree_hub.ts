@@ -162,7 +162,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    * Whether what is queued gives a name on the way to the directory to another one: then what its path leads to now need
    * not be what the node stands for.
    */
-  protected isOutdated(node: Node<Mark>, from: Node<Mark> | null = null): boolean {
+  #isOutdated(node: Node<Mark>, from: Node<Mark> | null = null): boolean {
     this.readAhead();
     for (let at = node; at !== from && at.parent !== null; at = at.parent) {
       if (this.isGivenUp(at.parent, at.name, at.nameBytes)) return true;
@@ -185,6 +185,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.unlearn(node);
       this.tree.remove(node);
     }
+  }
+
+  /** Whether a directory that was just seen elsewhere has left this place, as what is queued says. */
+  protected isMoving(node: Node<Mark>): boolean {
+    this.#awaitChanges(node, null);
+    return this.#isOutdated(node);
   }
 
   /** Takes the directory's own watch or mark back. */
@@ -560,7 +566,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const isSure = () => {
       if (from === node) return true;
       if (found !== undefined) this.#awaitChanges(node, from);
-      return isRoot || !this.isOutdated(node, from);
+      return isRoot || !this.#isOutdated(node, from);
     };
     /** It is not where it was, unless the path is another one's now. */
     const vanished = (): Node<Mark>[] => {
