@@ -524,7 +524,10 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Tells what the kernel merged into earlier records; false where more is queued that may say it. */
   #tellMerged(): boolean {
     if (!this.#merged.isEmpty) {
-      const astray = this.#merged.astray((name, key) => this.#isThere(name, key));
+      const astray = this.#merged.astray(
+        (directory) => this.isLinked(directory),
+        (name, key) => this.#isThere(name, key),
+      );
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.#backlog.readAhead()) return false;
       const now = circumstances();

@@ -212,7 +212,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const deferred = [...this.#deferred];
     this.#deferred.clear();
     for (const [node, found] of deferred) {
-      if (this.feedsOf(node).length === 0 || !this.#isLinked(node)) continue;
+      if (this.feedsOf(node).length === 0 || !this.isLinked(node)) continue;
       if (found === undefined ? !this.isMarked(node) : node.tag.unseen !== undefined) {
         this.#armAll(node, found && { ...found, feeds: node.tag.unseen! });
       }
@@ -547,7 +547,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   }
 
   /** Whether the tree still has the directory where it was put. */
-  #isLinked(node: Node<Mark>): boolean {
+  protected isLinked(node: Node<Mark>): boolean {
     for (let at = node; at.parent !== null; at = at.parent) {
       if (this.tree.child(at.parent, at.name, at.nameBytes) !== at) return false;
     }
