@@ -428,9 +428,8 @@ export class FanotifyHub extends TreeHub<Mark> {
    * of the creation stands before what happened inside in between.
    */
   protected override caughtUp(): void {
+    this.#backlog.caughtUp(); // first, for what comes next may read ahead
     if (!this.#tellMerged()) return this.runLater(0);
-    super.caughtUp();
-    this.#backlog.caughtUp();
     for (const node of this.#departed) {
       const { mark } = node.tag;
       if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
@@ -439,6 +438,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.#departed.length = 0;
     this.#last = undefined;
+    super.caughtUp();
   }
 
   #renamed(record: FanotifyRecord, isDirectory: boolean, about: Circumstances): void {
