@@ -24,13 +24,7 @@ import { parseArgs } from "node:util";
 import { watch, type WatchEvent } from "../../mod.ts";
 import { wholeNumbers } from "../random.ts";
 import { within } from "../runtime.ts";
-import {
-  INSIDE,
-  type Operation,
-  OUTSIDE,
-  randomOperations,
-  showOperation,
-} from "./operations.ts";
+import { INSIDE, type Operation, OUTSIDE, randomOperations, showOperation } from "./operations.ts";
 import { type Entries, Picture } from "./picture.ts";
 import { shrink } from "./shrink.ts";
 import { compileWorker, Worker } from "./worker.ts";
