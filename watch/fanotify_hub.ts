@@ -247,10 +247,10 @@ export class FanotifyHub extends TreeHub<Mark> {
   #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): Marked {
     const known = this.#table.get(key, 0);
     const isMarked = isInode || known?.tag.mark?.isInode === true;
-    if (known !== undefined && known !== node) {
-      if (this.isMoving(known)) return "moving";
-      this.absorb(known, node);
-    }
+    if (known !== undefined && known !== node && this.isMoving(known)) return "moving";
+    // What is queued may move it without saying where to, from a place that is not known yet.
+    if (this.#backlog.placeBeforeMove(key, this.#sequence + 1) !== undefined) return "moving";
+    if (known !== undefined && known !== node) this.absorb(known, node);
     node.tag.mark = { key, isInode: isMarked };
     this.#table.set(key, node);
     return known === undefined ? "new" : "known";
