@@ -484,10 +484,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
-    const { unseen } = node.tag;
-    const newcomers = isNew
-      ? feeds
-      : feeds.filter((feed) => !sources.includes(feed) || unseen?.includes(feed));
+    const newcomers = isNew ? feeds : this.newcomers(node, sources);
     if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
   }
 
@@ -549,6 +546,9 @@ export class FanotifyHub extends TreeHub<Mark> {
             isDirectory,
             now,
           );
+          if (node !== undefined) {
+            this.armNew(node, this.newcomers(node, this.audience(last.directory)), now);
+          }
         }
       }
     }

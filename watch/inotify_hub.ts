@@ -303,9 +303,7 @@ export class InotifyHub extends TreeHub<number> {
     const known = this.tree.child(node, name, nameBytes);
     const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
     const feeds = this.feedsOf(child);
-    const newcomers = known?.tag.mark === undefined
-      ? feeds
-      : feeds.filter((feed) => !knowing.includes(feed) || known.tag.unseen?.includes(feed));
+    const newcomers = known?.tag.mark === undefined ? feeds : this.newcomers(known, knowing);
     if (newcomers.some((feed) => feed.recursive)) this.armNew(child, newcomers, about);
     else if (known === undefined) this.tree.remove(child);
   }

@@ -510,9 +510,15 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     // Who does not know the parent is told with it.
     const audience = node.parent === null ? feeds : this.audience(node.parent);
     const newcomers = feeds.filter((feed) => audience.includes(feed));
-    if (newcomers.length === 0) return;
+    if (!newcomers.some((feed) => feed.recursive)) return;
     // No record and no actor: who made a directory need not have filled it.
     this.#armAll(node, { ...circumstances(undefined, about.time), feeds: newcomers });
+  }
+
+  /** The feeds of `node` that do not know what is in it, `knowing` being those who knew it where it was. */
+  protected newcomers(node: Node<Mark>, knowing: readonly Feed[]): readonly Feed[] {
+    const { unseen } = node.tag;
+    return this.feedsOf(node).filter((feed) => !knowing.includes(feed) || unseen?.includes(feed));
   }
 
   /** The directory is looked into once what is queued is processed. */

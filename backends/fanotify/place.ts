@@ -5,7 +5,8 @@
  */
 
 import { ESTALE } from "../../ffi/abi/errno.ts";
-import { fileStatus, readLink } from "../../ffi/file.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../ffi/abi/open.ts";
+import { fileStatus, readDirectory, readLink } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../../ffi/text.ts";
 import { nameKey } from "../tree.ts";
@@ -39,7 +40,10 @@ export function locate(libc: Libc, mountFd: number, key: HandleKey): Place | "go
     if (fileStatus(libc, cString(""), fd)?.links === 0) return "gone";
     const parent = parentFd < 0 ? undefined : identify(libc, parentFd);
     if (parent === undefined) return undefined;
-    const path = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ?? encodeText("?");
+    // What a link tells is no longer than a page; then the name is looked for.
+    const path = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ??
+      nameWithin(libc, parentFd, key);
+    if (path === undefined) return undefined;
     if (parent.mountId !== identify(libc, fd)?.mountId || isKey(parent.key, 0, key)) {
       return { parent: undefined, name: decodeText(path), nameBytes: undefined };
     }
@@ -50,6 +54,25 @@ export function locate(libc: Libc, mountFd: number, key: HandleKey): Place | "go
     if (parentFd >= 0) libc.close(parentFd);
     libc.close(fd);
   }
+}
+
+/** The name of the directory of `key` within its parent. */
+function nameWithin(libc: Libc, parentFd: number, key: HandleKey): Uint8Array | undefined {
+  for (const entry of readDirectory(libc, cString(`/proc/self/fd/${parentFd}/.`)) ?? []) {
+    if (entry.isDirectory === false) continue;
+    const name = entry.nameBytes ?? encodeText(entry.name);
+    const fd = libc.openat(
+      parentFd,
+      cString(name),
+      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+      0,
+    );
+    if (fd < 0) continue;
+    const found = identify(libc, fd)?.key;
+    libc.close(fd);
+    if (found !== undefined && isKey(found, 0, key)) return name;
+  }
+  return undefined;
 }
 
 const SLASH = 0x2f;
