@@ -233,8 +233,12 @@ export class FanotifyHub extends TreeHub<Mark> {
     return mark !== undefined && this.#backlog.isInFlux(mark.key, this.#sequence);
   }
 
-  protected override get position(): { readonly at: number; readonly read: number } {
-    return { at: this.#sequence, read: this.group.bytesRead };
+  protected override get position(): number {
+    return this.#sequence;
+  }
+
+  protected override get readPosition(): number {
+    return this.group.bytesRead;
   }
 
   /** On a filesystem that is marked as a whole handles lead to directories: to `node`, if its handle is known. */

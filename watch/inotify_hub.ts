@@ -152,9 +152,13 @@ export class InotifyHub extends TreeHub<number> {
     return mark !== undefined && this.#inFlux.has(mark);
   }
 
-  /** Pairing changes the order, so all that is waiting counts as read just now. */
-  protected override get position(): { readonly at: number; readonly read: number } {
-    return EVERYWHERE;
+  /** Pairing changes the order: what is found by looking may be told by anything, until the queue is read to its end. */
+  protected override get position(): number {
+    return 0;
+  }
+
+  protected override get readPosition(): number {
+    return 1;
   }
 
   protected override unmark(node: Node<number>): void {
@@ -314,8 +318,6 @@ function count<K>(counts: Map<K, number>, key: K, change: number): void {
   if (now === 0) counts.delete(key);
   else counts.set(key, now);
 }
-
-const EVERYWHERE = { at: 0, read: 1 };
 
 function entryKey(wd: number, name: string, nameBytes: Uint8Array | undefined): string {
   return `${wd} ${nameKey(name, nameBytes)}`;

@@ -150,8 +150,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** Whether a record that was read, and is not processed yet, is of a directory that comes into this one, or leaves it. */
   protected abstract isInFlux(node: Node<Mark>): boolean;
 
-  /** The place in the stream of records of the one in hand, and of the end of what was read. */
-  protected abstract get position(): { readonly at: number; readonly read: number };
+  /** The place in the stream of the record in hand. */
+  protected abstract get position(): number;
+
+  /** The place in the stream up to which it was read. */
+  protected abstract get readPosition(): number;
 
   /** The directory from which on a path leads to `node`, because something else than a path leads there. */
   protected wayFrom(_node: Node<Mark>): Node<Mark> | null {
@@ -661,7 +664,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   #lookedAt(node: Node<Mark>): Announced {
     this.#announcing.add(node);
     const announced = node.tag.announced ??= { names: new Map(), until: 0 };
-    announced.until = this.position.read;
+    announced.until = this.readPosition;
     return announced;
   }
 
@@ -726,7 +729,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   ): readonly Feed[] {
     const { announced } = node.tag;
     if (announced === undefined) return NOBODY;
-    if (this.position.at >= announced.until) {
+    if (this.position >= announced.until) {
       node.tag.announced = undefined;
       return NOBODY;
     }
