@@ -119,7 +119,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     do {
       this.#repairAgain = false;
       for (const home of new Set(this.homes.values())) {
-        if (!this.isFoundByPath(home)) continue;
+        if (this.wayFrom(home) !== null) continue; // a filesystem's mark covers it
         const before = [...this.tree.subtree(home)];
         const met = new Set<Node<Mark>>();
         await this.#armTree(home, () => !this.isClosed, met);
@@ -180,7 +180,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   /** A directory was not met where it was known: it may have been renamed in the meantime, or be gone. */
   #recheck(node: Node<Mark>): void {
-    if (!this.#isLinked(node) || this.isClosed) return;
+    if (!this.isLinked(node) || this.isClosed) return;
     try {
       this.mark(node);
     } catch (error) {
