@@ -1,12 +1,12 @@
 /** Random operations by other processes: the picture that the events give is the tree, round by round. */
 
 import assert from "node:assert/strict";
-import process from "node:process";
 import test from "node:test";
 import { pathToFileURL } from "node:url";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Ground } from "./ground.ts";
 import { shrink } from "./model/shrink.ts";
+import { seed } from "./random.ts";
 import { isRoot, moduleFile, runScript } from "./runtime.ts";
 
 /** A way to watch, and by whom. */
@@ -28,8 +28,6 @@ const WAYS: readonly Way[] = [
   },
   { name: "marks on directories", backend: "fanotify", by: "fanotify inode", asNobody: isRoot },
 ];
-
-const seed = Number(process.env["SENTINODE_SEED"] ?? Date.now() >>> 0);
 
 function reason({ by, asNobody }: Way): string | false {
   if (!isInstalled("cc")) return "cc is not installed";

@@ -41,6 +41,9 @@ export interface Astray<Mark> {
  * The files whose records may hide something, since the queue was last read to its end. Of a → b, b → a, a → b the last
  * rename is not told, and of create b, b → c, c → b, remove b the removal is told with the creation: where the file is
  * shows it.
+ *
+ * What stays hidden: a file that is created as b, renamed away, and linked as b again while the first record is queued. The
+ * second creation is told with the first, and looking after every file that was created and renamed would cost each save.
  */
 export class MergedRecords<Mark> {
   readonly #tracks = new HandleTable<Track<Mark>>();

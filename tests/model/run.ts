@@ -22,7 +22,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { watch, type WatchEvent } from "../../mod.ts";
-import { wholeNumbers } from "../random.ts";
+import { seed as seedOfNow, wholeNumbers } from "../random.ts";
 import { within } from "../runtime.ts";
 import { INSIDE, type Operation, OUTSIDE, randomOperations, showOperation } from "./operations.ts";
 import { type Entries, Picture } from "./picture.ts";
@@ -42,7 +42,7 @@ const { values } = parseArgs({
   options: {
     backend: { type: "string", default: "inotify" },
     directory: { type: "string", default: tmpdir() },
-    seed: { type: "string", default: process.env["SENTINODE_SEED"] ?? `${Date.now() >>> 0}` },
+    seed: { type: "string", default: `${seedOfNow}` },
     rounds: { type: "string", default: "20" },
     operations: { type: "string", default: "300" },
     processes: { type: "string", default: "1" },
