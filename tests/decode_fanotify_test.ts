@@ -268,16 +268,17 @@ test("one side of a rename alone", () => {
   assert.deepEqual(nameAt(batch, undefined), { name: "", nameBytes: undefined });
 });
 
-test("decodeMoves tells of directories that moved or went, and of nothing else", () => {
+test("decodeMoves tells of directories that came, moved or went, and of nothing else", () => {
   const batch = batchOf(...golden("fanotify"));
   const records = decodeFanotify(batch);
   const moves = [...decodeMoves(batch)];
-  assert.deepEqual(moves.map(({ name, offset }) => [name, offset]), [
-    ["from", records[4]!.offset],
-    ["to", records[5]!.offset],
-  ]);
-  assert.deepEqual(moves.map(({ to }) => to?.name), ["to", undefined]);
-  assert.deepEqual(moves.map(({ object }) => object), [records[4]!.object, records[5]!.object]);
+  const told = [3, 4, 5].map((n) => records[n]!);
+  assert.deepEqual(
+    moves.map(({ name, offset, isCreated }) => [name, offset, isCreated]),
+    told.map(({ offset }, n) => [["from", "from", "to"][n], offset, n === 0]),
+  );
+  assert.deepEqual(moves.map(({ to }) => to?.name), [undefined, "to", undefined]);
+  assert.deepEqual(moves.map(({ object }) => object), told.map(({ object }) => object));
   const [raw] = decodeMoves(batchOf(event(FAN_DELETE | FAN_ONDIR, [
     info(2, fid([1, 2, 3, 4], Uint8Array.of(0xff))),
     info(1, fid([5, 6, 7, 8])),

@@ -19,3 +19,12 @@ export function random(seed: number): () => number {
     return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** A whole number below the given one. */
+export type Random = (below: number) => number;
+
+/** {@linkcode random} in whole numbers. */
+export function wholeNumbers(seed: number): Random {
+  const next = random(seed);
+  return (below) => Math.floor(next() * below);
+}

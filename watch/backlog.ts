@@ -93,6 +93,11 @@ export class Backlog {
     return this.#formerPlaces.isGivenUp(parent, nameKey(name, nameBytes), at);
   }
 
+  /** Whether a record behind byte `at` of the stream is of a directory that comes into `parent`, or leaves it. */
+  isInFlux(parent: HandleKey, at: number): boolean {
+    return this.#formerPlaces.isInFlux(parent, at);
+  }
+
   /** Reads what is queued, and notes what it says of directories; false where there was nothing new. */
   readAhead(): boolean {
     const before = this.#group.bytesRead;

@@ -229,18 +229,32 @@ export class FanotifyHub extends TreeHub<Mark> {
       this.#backlog.isGivenUp(mark.key, name, nameBytes, this.#sequence);
   }
 
-  protected override isFoundByPath(node: Node<Mark>): boolean {
-    return !this.#isWhole(node) && (node.parent === null || !this.#isWhole(node.parent));
+  protected override isInFlux({ tag: { mark } }: Node<Mark>): boolean {
+    return mark !== undefined && this.#backlog.isInFlux(mark.key, this.#sequence);
+  }
+
+  protected override get position(): number {
+    return this.#sequence;
+  }
+
+  protected override get readPosition(): number {
+    return this.group.bytesRead;
+  }
+
+  /** On a filesystem that is marked as a whole handles lead to directories: to `node`, if its handle is known. */
+  protected override wayFrom(node: Node<Mark>): Node<Mark> | null {
+    if (this.#isWhole(node)) return node;
+    return node.parent !== null && this.#isWhole(node.parent) ? node.parent : null;
   }
 
   /** The directory of a node was seen to have this key. */
   #identified(node: Node<Mark>, key: HandleKey, isInode: boolean): Marked {
     const known = this.#table.get(key, 0);
     const isMarked = isInode || known?.tag.mark?.isInode === true;
-    if (known !== undefined && known !== node) {
-      if (this.isOutdated(known)) return "moving";
-      this.absorb(known, node);
-    }
+    if (known !== undefined && known !== node && this.isMoving(known)) return "moving";
+    // What is queued may move it without saying where to, from a place that is not known yet.
+    if (this.#backlog.placeBeforeMove(key, this.#sequence + 1) !== undefined) return "moving";
+    if (known !== undefined && known !== node) this.absorb(known, node);
     node.tag.mark = { key, isInode: isMarked };
     this.#table.set(key, node);
     return known === undefined ? "new" : "known";
@@ -370,7 +384,6 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     const nameBytes = record.nameBytes(name);
     const told = this.wereTold(node, name, nameBytes);
-    if ((bits & FAN_DELETE) !== 0) this.vacated(node, name, nameBytes, child);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && object >= 0) {
       this.#noteNamed(node, record, nameBytes);
     }
@@ -384,7 +397,9 @@ export class FanotifyHub extends TreeHub<Mark> {
         ? child
         : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
       const isAnew = !this.#isWhole(node) && (bits & FAN_DELETE) === 0;
-      if (isAnew && this.isRecursive(added)) this.armNew(added, this.feedsOf(added), about);
+      if (isAnew && this.isRecursive(added)) {
+        this.armNew(added, this.feedsOf(added).filter((feed) => !told.includes(feed)), about);
+      }
     }
     if ((bits & FAN_DELETE) !== 0 && object >= 0) this.#forget(object, record, about);
   }
@@ -417,9 +432,8 @@ export class FanotifyHub extends TreeHub<Mark> {
    * of the creation stands before what happened inside in between.
    */
   protected override caughtUp(): void {
+    this.#backlog.caughtUp(); // first, for what comes next may read ahead
     if (!this.#tellMerged()) return this.runLater(0);
-    super.caughtUp();
-    this.#backlog.caughtUp();
     for (const node of this.#departed) {
       const { mark } = node.tag;
       if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
@@ -428,6 +442,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.#departed.length = 0;
     this.#last = undefined;
+    super.caughtUp();
   }
 
   #renamed(record: FanotifyRecord, isDirectory: boolean, about: Circumstances): void {
@@ -435,16 +450,17 @@ export class FanotifyHub extends TreeHub<Mark> {
     const from = record.directory < 0 ? undefined : this.#nodeAt(words, record.directory);
     const { target } = record;
     const to = target === undefined ? undefined : this.#nodeAt(words, target.directory);
-    const sources = from === undefined ? [] : this.feedsOf(from);
-    const targets = to === undefined ? [] : this.feedsOf(to);
     const child = isDirectory && record.object >= 0
       ? this.#table.get(words, record.object)
       : undefined;
-    if (sources.length === 0 && targets.length === 0 && child === undefined) return;
+    const isWanted = from !== undefined && this.feedsOf(from).length > 0 ||
+      to !== undefined && this.feedsOf(to).length > 0;
+    if (!isWanted && child === undefined) return;
+    const sources = from === undefined ? [] : this.audience(from);
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
-    if (from !== undefined) this.vacated(from, name, nameBytes, child);
+    if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = to && this.wereTold(to, newName, newNameBytes);
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (record.object < 0) return;
@@ -462,7 +478,6 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const feed of [...child.tag.anchors]) {
         if (feed.only === undefined) this.rootGone(feed, child, "rename.out", about);
       }
-      if (sources.some((feed) => !targets.includes(feed))) this.unannounce(child);
       if (to === undefined) this.#abandon(child);
       else {
         this.tree.move(child, to, newName, newNameBytes);
@@ -473,9 +488,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
-    // Where it came from was looked into when it had left already: nobody knows what is in it.
-    const isUnseen = child === undefined && from?.tag.announced !== undefined;
-    const newcomers = isNew || isUnseen ? feeds : feeds.filter((feed) => !sources.includes(feed));
+    const newcomers = isNew ? feeds : this.newcomers(node, sources);
     if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
   }
 
@@ -512,7 +525,10 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Tells what the kernel merged into earlier records; false where more is queued that may say it. */
   #tellMerged(): boolean {
     if (!this.#merged.isEmpty) {
-      const astray = this.#merged.astray((name, key) => this.#isThere(name, key));
+      const astray = this.#merged.astray(
+        (directory) => this.isLinked(directory),
+        (name, key) => this.#isThere(name, key),
+      );
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.#backlog.readAhead()) return false;
       const now = circumstances();
@@ -534,6 +550,9 @@ export class FanotifyHub extends TreeHub<Mark> {
             isDirectory,
             now,
           );
+          if (node !== undefined) {
+            this.armNew(node, this.newcomers(node, this.audience(last.directory)), now);
+          }
         }
       }
     }

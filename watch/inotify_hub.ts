@@ -47,6 +47,8 @@ export class InotifyHub extends TreeHub<number> {
   readonly #pairing = new RenamePairing<InotifyRecord>();
   /** How many queued records give up the name of a directory, by {@linkcode entryKey}. */
   readonly #givenUp = new Map<string, number>();
+  /** How many queued records are of directories that come into a directory, or leave it, by its watch. */
+  readonly #inFlux = new Map<number, number>();
 
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
@@ -114,7 +116,7 @@ export class InotifyHub extends TreeHub<number> {
     // The kernel knows the inode under another name of ours: it has moved and the records are still queued, or it is
     // a target of its own, or mounted twice. The newest name is the one that was just seen.
     if (known !== undefined) {
-      if (this.isOutdated(known)) return "moving";
+      if (this.isMoving(known)) return "moving";
       this.absorb(known, node);
     }
     // A name that had another inode before: that watch goes with its inode.
@@ -146,6 +148,19 @@ export class InotifyHub extends TreeHub<number> {
     return this.#givenUp.has(entryKey(mark, name, nameBytes));
   }
 
+  protected override isInFlux({ tag: { mark } }: Node<number>): boolean {
+    return mark !== undefined && this.#inFlux.has(mark);
+  }
+
+  /** Pairing changes the order: what is found by looking may be told by anything, until the queue is read to its end. */
+  protected override get position(): number {
+    return 0;
+  }
+
+  protected override get readPosition(): number {
+    return 1;
+  }
+
   protected override unmark(node: Node<number>): void {
     const { mark } = node.tag;
     if (mark === undefined) return;
@@ -175,13 +190,11 @@ export class InotifyHub extends TreeHub<number> {
     return records.length;
   }
 
-  /** Counts the queued records that give the name of a directory to another one, or to none. */
+  /** Counts the queued records that change which directories there are. */
   #noteName({ wd, mask, name, nameBytes }: InotifyRecord, change: number): void {
-    if ((mask & IN_ISDIR) === 0 || (mask & GIVE_UP) === 0) return;
-    const key = entryKey(wd, name, nameBytes);
-    const count = (this.#givenUp.get(key) ?? 0) + change;
-    if (count === 0) this.#givenUp.delete(key);
-    else this.#givenUp.set(key, count);
+    if ((mask & IN_ISDIR) === 0 || (mask & (GIVE_UP | IN_CREATE)) === 0) return;
+    count(this.#inFlux, wd, change);
+    if ((mask & GIVE_UP) !== 0) count(this.#givenUp, entryKey(wd, name, nameBytes), change);
   }
 
   #told(now: number): void {
@@ -216,7 +229,7 @@ export class InotifyHub extends TreeHub<number> {
     if ((mask & IN_CREATE) !== 0) {
       const told = this.wereTold(node, name, nameBytes);
       this.entry(node, name, nameBytes, isDirectory, [kind], about, told);
-      if (isDirectory) this.#armChild(node, name, nameBytes, [], about);
+      if (isDirectory) this.#armChild(node, name, nameBytes, told, about);
       return;
     }
     this.entry(node, name, nameBytes, isDirectory, [kind], about);
@@ -271,12 +284,11 @@ export class InotifyHub extends TreeHub<number> {
     const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = toNode && this.wereTold(toNode, newName, newNameBytes);
-    const sources = from === undefined ? [] : this.feedsOf(from);
+    const sources = from === undefined ? [] : this.audience(from);
     this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);
     if (!isDirectory) return;
     const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
     if (child !== undefined) {
-      if (toNode === undefined) this.unannounce(child);
       const path = this.tree.path(child);
       this.tree.move(child, toNode ?? null, toNode === undefined ? path : newName, newNameBytes);
       this.disarm(child);
@@ -295,12 +307,16 @@ export class InotifyHub extends TreeHub<number> {
     const known = this.tree.child(node, name, nameBytes);
     const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
     const feeds = this.feedsOf(child);
-    const newcomers = known?.tag.mark === undefined
-      ? feeds
-      : feeds.filter((feed) => !knowing.includes(feed));
+    const newcomers = known?.tag.mark === undefined ? feeds : this.newcomers(known, knowing);
     if (newcomers.some((feed) => feed.recursive)) this.armNew(child, newcomers, about);
     else if (known === undefined) this.tree.remove(child);
   }
+}
+
+function count<K>(counts: Map<K, number>, key: K, change: number): void {
+  const now = (counts.get(key) ?? 0) + change;
+  if (now === 0) counts.delete(key);
+  else counts.set(key, now);
 }
 
 function entryKey(wd: number, name: string, nameBytes: Uint8Array | undefined): string {

@@ -41,6 +41,9 @@ export interface Astray<Mark> {
  * The files whose records may hide something, since the queue was last read to its end. Of a → b, b → a, a → b the last
  * rename is not told, and of create b, b → c, c → b, remove b the removal is told with the creation: where the file is
  * shows it.
+ *
+ * What stays hidden: a file that is created as b, renamed away, and linked as b again while the first record is queued. The
+ * second creation is told with the first, and looking after every file that was created and renamed would cost each save.
  */
 export class MergedRecords<Mark> {
   readonly #tracks = new HandleTable<Track<Mark>>();
@@ -73,15 +76,20 @@ export class MergedRecords<Mark> {
     }
   }
 
-  /** The files that are not where they were left. */
-  astray(isThere: (name: Name<Mark>, key: HandleKey) => boolean): Astray<Mark>[] {
+  /** The files that are not where they were left, in directories that are known. */
+  astray(
+    isKnown: (directory: Node<Mark>) => boolean,
+    isThere: (name: Name<Mark>, key: HandleKey) => boolean,
+  ): Astray<Mark>[] {
     const found: Astray<Mark>[] = [];
     for (const { key, isDirectory, names, isTaken } of this.#suspects) {
       const last = names.at(-1)!;
-      if (isThere(last, key)) continue;
-      const actual = names.find((name) => isThere(name, key));
-      if (isTaken && actual === undefined) continue;
-      found.push({ key, isDirectory, last: isTaken ? undefined : last, actual });
+      // What was left in a directory that has gone, or left, went with it.
+      const isLeft = !isTaken && isKnown(last.directory);
+      if (isLeft && isThere(last, key)) continue;
+      const actual = names.find((name) => isKnown(name.directory) && isThere(name, key));
+      if (!isLeft && actual === undefined) continue;
+      found.push({ key, isDirectory, last: isLeft ? last : undefined, actual });
     }
     return found;
   }

@@ -28,9 +28,20 @@ export interface Tag<Mark> {
   anchors: Feed[];
   /** Feeds that want what happens in this directory, valid while `epoch` is the tree's. */
   feeds: readonly Feed[];
+  /** Those of them who are told, for they know what is in it; valid likewise. */
+  audience: readonly Feed[];
   epoch: number;
-  /** Names that were announced by looking, and to whom; what is still queued may announce them again. */
-  announced: Map<string, readonly Feed[]> | undefined;
+  /** Feeds that do not know what is in this directory, until it is looked into; to them it is like outside. */
+  unseen: readonly Feed[] | undefined;
+  /** What was found by looking; what was queued by then may announce it again. */
+  announced: Announced | undefined;
+}
+
+/** Names that were announced by looking, and to whom. */
+interface Announced {
+  readonly names: Map<string, readonly Feed[]>;
+  /** The place in the stream of records up to which records tell what looking found. */
+  until: number;
 }
 
 /** A directory of a hub's tree. */
@@ -73,7 +84,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   protected readonly looker: Looker;
   /** Directories with `announced` names. */
   readonly #announcing = new Set<Node<Mark>>();
-  /** Directories that are armed once what is queued is processed, and what is to be announced of them then. */
+  /** Directories that are looked into once what is queued is processed, and what is to be announced of them then. */
   readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
 
   /** When all that was queued had been read, in ms since the epoch. */
@@ -108,7 +119,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     do {
       this.#repairAgain = false;
       for (const home of new Set(this.homes.values())) {
-        if (!this.isFoundByPath(home)) continue;
+        if (this.wayFrom(home) !== null) continue; // a filesystem's mark covers it
         const before = [...this.tree.subtree(home)];
         const met = new Set<Node<Mark>>();
         await this.#armTree(home, () => !this.isClosed, met);
@@ -136,18 +147,27 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     nameBytes: Uint8Array | undefined,
   ): boolean;
 
-  /** Whether the directory is found by its path alone. */
-  protected isFoundByPath(_node: Node<Mark>): boolean {
-    return true;
+  /** Whether a record that was read, and is not processed yet, is of a directory that comes into this one, or leaves it. */
+  protected abstract isInFlux(node: Node<Mark>): boolean;
+
+  /** The place in the stream of the record in hand. */
+  protected abstract get position(): number;
+
+  /** The place in the stream up to which it was read. */
+  protected abstract get readPosition(): number;
+
+  /** The directory from which on a path leads to `node`, because something else than a path leads there. */
+  protected wayFrom(_node: Node<Mark>): Node<Mark> | null {
+    return null;
   }
 
   /**
    * Whether what is queued gives a name on the way to the directory to another one: then what its path leads to now need
    * not be what the node stands for.
    */
-  protected isOutdated(node: Node<Mark>): boolean {
+  #isOutdated(node: Node<Mark>, from: Node<Mark> | null = null): boolean {
     this.readAhead();
-    for (let at = node; at.parent !== null; at = at.parent) {
+    for (let at = node; at !== from && at.parent !== null; at = at.parent) {
       if (this.isGivenUp(at.parent, at.name, at.nameBytes)) return true;
     }
     return false;
@@ -160,7 +180,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   /** A directory was not met where it was known: it may have been renamed in the meantime, or be gone. */
   #recheck(node: Node<Mark>): void {
-    if (!this.#isLinked(node) || this.isClosed) return;
+    if (!this.isLinked(node) || this.isClosed) return;
     try {
       this.mark(node);
     } catch (error) {
@@ -168,6 +188,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.unlearn(node);
       this.tree.remove(node);
     }
+  }
+
+  /** Whether a directory that was just seen elsewhere has left this place, as what is queued says. */
+  protected isMoving(node: Node<Mark>): boolean {
+    this.#awaitChanges(node, null);
+    return this.#isOutdated(node);
   }
 
   /** Takes the directory's own watch or mark back. */
@@ -189,15 +215,25 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const deferred = [...this.#deferred];
     this.#deferred.clear();
     for (const [node, found] of deferred) {
-      const isWanted = this.feedsOf(node).length > 0 && this.#isLinked(node);
-      if (isWanted && !this.isMarked(node)) this.#armAll(node, found);
+      if (this.feedsOf(node).length === 0 || !this.isLinked(node)) continue;
+      if (found === undefined ? !this.isMarked(node) : node.tag.unseen !== undefined) {
+        this.#armAll(node, found && { ...found, feeds: node.tag.unseen! });
+      }
     }
   }
 
   // --- who wants what ---
 
   protected newTag(mark?: Mark): Tag<Mark> {
-    return { mark, anchors: [], feeds: NOBODY, epoch: -1, announced: undefined };
+    return {
+      mark,
+      anchors: [],
+      feeds: NOBODY,
+      audience: NOBODY,
+      epoch: -1,
+      unseen: undefined,
+      announced: undefined,
+    };
   }
 
   /** The feeds that want what happens in `node`: its own, and the recursive ones of its parent that do not ignore it. */
@@ -216,8 +252,15 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         : [...feeds, ...kept];
     }
     tag.feeds = feeds;
+    tag.audience = audienceOf(node);
     tag.epoch = this.tree.epoch;
     return feeds;
+  }
+
+  /** Those of {@linkcode feedsOf} who know what is in `node`, and so are told what happens there. */
+  protected audience(node: Node<Mark>): readonly Feed[] {
+    if (node.tag.epoch !== this.tree.epoch) this.feedsOf(node);
+    return node.tag.audience;
   }
 
   /** Whether somebody wants the subtree of `node` as well. */
@@ -305,7 +348,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     about: Circumstances,
     told: readonly Feed[] = NOBODY,
   ): void {
-    const feeds = this.feedsOf(node);
+    const feeds = this.audience(node);
     if (feeds.length === 0) return;
     const path = this.tree.prefix(node) + name;
     for (let i = 0; i < kinds.length; i++) {
@@ -366,8 +409,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     about: Circumstances,
     told: readonly Feed[] = NOBODY,
   ): void {
-    const sources = from === undefined ? NOBODY : this.feedsOf(from);
-    const targets = to === undefined ? NOBODY : this.feedsOf(to);
+    const sources = from === undefined ? NOBODY : this.audience(from);
+    const targets = to === undefined ? NOBODY : this.audience(to);
     for (const feed of new Set([...sources, ...targets])) {
       const oldPath = from && this.tree.prefix(from) + name;
       const newPath = to && this.tree.prefix(to) + newName;
@@ -461,10 +504,48 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    * Arms a directory that has just appeared, with all below it. What is found inside was there before the watch, or came
    * with it, and is announced by nobody else, so it is announced here, to those of `feeds` who want it: watch first, look
    * then, and what is told twice is dropped.
+   *
+   * Where what is queued changes which directories are on the way or inside, what is seen now does not fit the records in
+   * between. Then the directory is unseen until those are processed: nothing that happens in it is told, what comes out of
+   * it comes from outside, and looking into it finds the result.
    */
   protected armNew(node: Node<Mark>, feeds: readonly Feed[], about: Circumstances): void {
+    // Who does not know the parent is told with it.
+    const audience = node.parent === null ? feeds : this.audience(node.parent);
+    const newcomers = feeds.filter((feed) => audience.includes(feed));
+    if (!newcomers.some((feed) => feed.recursive)) return;
     // No record and no actor: who made a directory need not have filled it.
-    this.#armAll(node, { ...circumstances(undefined, about.time), feeds });
+    this.#armAll(node, { ...circumstances(undefined, about.time), feeds: newcomers });
+  }
+
+  /** The feeds of `node` that do not know what is in it, `knowing` being those who knew it where it was. */
+  protected newcomers(node: Node<Mark>, knowing: readonly Feed[]): readonly Feed[] {
+    const { unseen } = node.tag;
+    return this.feedsOf(node).filter((feed) => !knowing.includes(feed) || unseen?.includes(feed));
+  }
+
+  /** The directory is looked into once what is queued is processed. */
+  #defer(node: Node<Mark>, found: Finding | undefined): void {
+    this.#hide(node, found);
+    this.#deferred.set(node, found);
+  }
+
+  /** What is in the directory is not known to those who were to be told. */
+  #hide(node: Node<Mark>, found: Finding | undefined): void {
+    if (found === undefined) return;
+    node.tag.unseen = [...new Set([...node.tag.unseen ?? [], ...found.feeds])];
+    this.tree.epoch++;
+  }
+
+  /** What is in the directory was seen, at the end of what was read. */
+  #show(node: Node<Mark>, { feeds }: Finding): void {
+    const { tag } = node;
+    if (tag.unseen !== undefined) {
+      const unseen = tag.unseen.filter((feed) => !feeds.includes(feed));
+      tag.unseen = unseen.length === 0 ? undefined : unseen;
+      this.tree.epoch++;
+    }
+    this.#lookedAt(node);
   }
 
   #armAll(node: Node<Mark>, found: Finding | undefined): void {
@@ -475,7 +556,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   }
 
   /** Whether the tree still has the directory where it was put. */
-  #isLinked(node: Node<Mark>): boolean {
+  protected isLinked(node: Node<Mark>): boolean {
     for (let at = node; at.parent !== null; at = at.parent) {
       if (this.tree.child(at.parent, at.name, at.nameBytes) !== at) return false;
     }
@@ -490,13 +571,22 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** Arms one directory; the subdirectories to arm next. */
   #armOne(node: Node<Mark>, isRoot: boolean, found: Finding | undefined): Node<Mark>[] {
     // What is seen counts only if the path leads to the directory all the time.
+    const from = this.wayFrom(node);
     const isSure = () => {
-      if (!this.isFoundByPath(node)) return true;
-      if (found !== undefined) this.#awaitChanges(node);
-      return isRoot || !this.isOutdated(node);
+      if (from === node) return true;
+      if (found !== undefined) this.#awaitChanges(node, from);
+      return isRoot || !this.#isOutdated(node, from);
+    };
+    /** It is not where it was, unless the path is another one's now. */
+    const vanished = (): Node<Mark>[] => {
+      if (isSure()) {
+        this.#hide(node, found);
+        if (from !== node) this.tree.remove(node);
+      } else this.#defer(node, found);
+      return [];
     };
     if (!isSure()) {
-      this.#deferred.set(node, found);
+      this.#defer(node, found);
       return [];
     }
     let marked: Marked;
@@ -504,48 +594,55 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       marked = this.mark(node);
     } catch (error) {
       // Between its announcement and its mark a directory may vanish, or be replaced by something else.
-      const vanished = error instanceof SystemError && GONE.includes(error.errno);
-      if (isRoot || !vanished) this.#refused(node, isRoot, error);
-      if (!vanished) return [];
-      if (isSure()) this.tree.remove(node);
-      else this.#deferred.set(node, found);
-      return [];
+      const isGone = error instanceof SystemError && GONE.includes(error.errno);
+      if (isRoot || !isGone) this.#refused(node, isRoot, error);
+      return isGone ? vanished() : [];
     }
     if (marked === "moving") {
-      this.#deferred.set(node, found);
+      this.#defer(node, found);
       return [];
     }
     if (!this.isRecursive(node)) return [];
     const place = this.reach(node);
-    if (place === undefined) return [];
-    // Where it cannot be read it is gone: inotify and fanotify asked for the permission already.
-    const entries = readDirectory(this.libc, cString(place.path)) ?? [];
-    const next: Node<Mark>[] = [];
-    if (!isSure()) {
-      if (marked === "new") this.forget(node);
-      this.#deferred.set(node, found);
-    } else {
+    if (place === undefined) return vanished();
+    try {
+      // Where it cannot be read it is gone: inotify and fanotify asked for the permission already.
+      const entries = readDirectory(this.libc, cString(place.path));
+      if (entries === undefined) return vanished();
+      if (!isSure()) {
+        if (marked === "new") this.forget(node);
+        this.#defer(node, found);
+        return [];
+      }
       this.readAhead();
-      if (found !== undefined) this.#lookedAt(node);
+      if (found !== undefined) {
+        if (this.isInFlux(node)) {
+          this.#defer(node, found);
+          return [];
+        }
+        this.#show(node, found);
+      }
+      const next: Node<Mark>[] = [];
       for (const entry of entries) {
         const { name, nameBytes } = entry;
         // Who has the name now came to it by what is queued, which tells it.
-        if (this.isGivenUp(node, name, nameBytes)) continue;
+        if (found === undefined && this.isGivenUp(node, name, nameBytes)) continue;
         const path = cString(join(place.path, nameBytes ?? encodeText(name)));
         const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
         if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
         if (isDirectory) next.push(...this.#wantedChild(node, entry));
       }
+      return next;
+    } finally {
+      place.release();
     }
-    place.release();
-    return next;
   }
 
   /** Waits for those who are changing a name on the way to the directory: what they do is queued then. */
-  #awaitChanges(node: Node<Mark>): void {
+  #awaitChanges(node: Node<Mark>, from: Node<Mark> | null): void {
     const { parent } = node;
-    if (parent === null) return;
-    this.#awaitChanges(parent);
+    if (parent === null || node === from) return;
+    this.#awaitChanges(parent, from);
     this.awaitChangesIn(parent);
   }
 
@@ -563,10 +660,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     return [];
   }
 
-  /** The names that looking into the directory announced since the queue was last read to its end. */
-  #lookedAt(node: Node<Mark>): Map<string, readonly Feed[]> {
+  /** The names that looking into the directory announces; what was read by now may tell them again. */
+  #lookedAt(node: Node<Mark>): Announced {
     this.#announcing.add(node);
-    return node.tag.announced ??= new Map();
+    const announced = node.tag.announced ??= { names: new Map(), until: 0 };
+    announced.until = this.readPosition;
+    return announced;
   }
 
   #announce(
@@ -577,10 +676,9 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     found: Finding,
   ): void {
     const key = nameKey(name, nameBytes);
-    const { tag } = node;
-    if (tag.announced?.has(key)) return;
-    const feeds = this.feedsOf(node).filter((feed) => found.feeds.includes(feed));
-    this.#lookedAt(node).set(key, feeds);
+    const feeds = this.audience(node).filter((feed) => found.feeds.includes(feed));
+    const names = node.tag.announced?.names;
+    names?.set(key, [...names.get(key) ?? NOBODY, ...feeds]);
     const path = this.tree.prefix(node) + name;
     const kind = isDirectory
       ? "create.directory"
@@ -597,8 +695,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     isDirectory: boolean,
     about: Circumstances,
   ): void {
-    const feeds = this.feedsOf(directory);
-    const found: Finding = { ...about, feeds };
+    if (directory.tag.announced?.names.has(nameKey(name, nameBytes))) return;
+    const found: Finding = { ...about, feeds: this.audience(directory) };
     const entry = { name, nameBytes };
     this.#announce(
       directory,
@@ -623,28 +721,6 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.entry(directory, name, nameBytes, isDirectory, [kind], about);
   }
 
-  /**
-   * A name stands no more for what it did: for `child`, if that is a known directory. What was announced by looking of
-   * another one that has the name since was told too early; its own records tell it.
-   */
-  protected vacated(
-    node: Node<Mark>,
-    name: string,
-    nameBytes: Uint8Array | undefined,
-    child: Node<Mark> | undefined,
-  ): void {
-    if (this.#announcing.size === 0) return;
-    this.wereTold(node, name, nameBytes);
-    const other = this.tree.child(node, name, nameBytes);
-    if (other !== undefined && other !== child) this.unannounce(other);
-  }
-
-  /** What was announced by looking below `node` has left the picture, or is told otherwise. */
-  protected unannounce(node: Node<Mark>): void {
-    if (this.#announcing.size === 0) return;
-    for (const below of this.tree.subtree(node)) below.tag.announced = undefined;
-  }
-
   /** Those to whom the name was already announced by looking; asked once for each name. */
   protected wereTold(
     node: Node<Mark>,
@@ -653,9 +729,13 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   ): readonly Feed[] {
     const { announced } = node.tag;
     if (announced === undefined) return NOBODY;
+    if (this.position >= announced.until) {
+      node.tag.announced = undefined;
+      return NOBODY;
+    }
     const key = nameKey(name, nameBytes);
-    const told = announced.get(key);
-    announced.delete(key);
+    const told = announced.names.get(key);
+    announced.names.delete(key);
     return told ?? NOBODY;
   }
 
@@ -687,6 +767,16 @@ export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
   path[directory.length] = 0x2f;
   path.set(name, directory.length + 1);
   return path;
+}
+
+/** The feeds of `node`, whose parent's are known, that know what is in it. */
+function audienceOf<Mark>({ tag, parent }: Node<Mark>): readonly Feed[] {
+  const { feeds, unseen, anchors } = tag;
+  const above = parent?.tag;
+  if (unseen === undefined && above?.audience === above?.feeds) return feeds;
+  return feeds.filter((feed) =>
+    !unseen?.includes(feed) && (anchors.includes(feed) || above!.audience.includes(feed))
+  );
 }
 
 function takes(feed: Feed, name: string): boolean {

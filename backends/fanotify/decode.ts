@@ -10,6 +10,7 @@
 import { Buffer } from "node:buffer";
 import {
   FAN_ATTRIB,
+  FAN_CREATE,
   FAN_DELETE,
   FAN_EVENT_INFO_TYPE_DFID,
   FAN_EVENT_INFO_TYPE_DFID_NAME,
@@ -378,9 +379,11 @@ function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInf
   }
 }
 
-/** A record that says where a directory was until it was renamed or removed. */
+/** A record that says where a directory was until it was renamed or removed, or is since it was created. */
 export interface DirectoryMove {
   readonly offset: number;
+  /** Whether it was created, and not removed in the same record. */
+  readonly isCreated: boolean;
   /** Words of the keys of its parent then (-1 where that is not watched), and of itself. */
   readonly directory: number;
   readonly object: number;
@@ -397,7 +400,7 @@ export interface DirectoryMove {
   readonly isReplaced: boolean;
 }
 
-/** The records of directories that were renamed, removed or replaced; all else is passed over without being decoded. */
+/** The records of directories that came, went or moved; all else is passed over without being decoded. */
 export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
   const { words, length } = batch;
   const record = new FanotifyRecord(batch);
@@ -407,16 +410,17 @@ export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
   for (let at = 0, next = 0; at < length; at = next) {
     next = at + recordLength(batch, at, length);
     const bits = words[(at + fanotify_event_metadata.mask) >> 2]!;
-    if ((bits & FAN_ONDIR) === 0 || (bits & (FAN_RENAME | FAN_DELETE | FAN_ATTRIB)) === 0) continue;
+    if ((bits & FAN_ONDIR) === 0 || (bits & TELLING) === 0) continue;
     record.read(at, next);
     const { directory, object, name, pid } = record;
-    if ((bits & (FAN_RENAME | FAN_DELETE)) === 0) {
+    if ((bits & (FAN_CREATE | FAN_RENAME | FAN_DELETE)) === 0) {
       if (last?.to === undefined || pid !== lastPid || name !== "." || directory < 0) continue;
       moves.push({
         ...last.to,
         offset: last.offset,
         object: directory,
         to: undefined,
+        isCreated: false,
         isReplaced: true,
       });
       last = undefined;
@@ -426,12 +430,16 @@ export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
     const to = target && { directory: target.directory, ...nameAt(batch, target) };
     if (object < 0 || (directory < 0 && to === undefined)) continue;
     const nameBytes = record.nameBytes(name);
-    last = { offset: at, directory, object, name, nameBytes, to, isReplaced: false };
+    const isCreated = (bits & (FAN_RENAME | FAN_DELETE)) === 0;
+    const move = { offset: at, directory, object, name, nameBytes, to, isCreated };
+    moves.push(last = { ...move, isReplaced: false });
     lastPid = pid;
-    moves.push(last);
   }
   return moves;
 }
+
+/** Bits that say where directories are. */
+const TELLING = FAN_CREATE | FAN_RENAME | FAN_DELETE | FAN_ATTRIB;
 
 /** The name at a place as text, and its bytes where they are none; empty without a place. */
 export function nameAt(

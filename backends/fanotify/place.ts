@@ -5,7 +5,8 @@
  */
 
 import { ESTALE } from "../../ffi/abi/errno.ts";
-import { fileStatus, readLink } from "../../ffi/file.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../ffi/abi/open.ts";
+import { fileStatus, readDirectory, readLink } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../../ffi/text.ts";
 import { nameKey } from "../tree.ts";
@@ -39,7 +40,10 @@ export function locate(libc: Libc, mountFd: number, key: HandleKey): Place | "go
     if (fileStatus(libc, cString(""), fd)?.links === 0) return "gone";
     const parent = parentFd < 0 ? undefined : identify(libc, parentFd);
     if (parent === undefined) return undefined;
-    const path = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ?? encodeText("?");
+    // What a link tells is no longer than a page; then the name is looked for.
+    const path = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ??
+      nameWithin(libc, parentFd, key);
+    if (path === undefined) return undefined;
     if (parent.mountId !== identify(libc, fd)?.mountId || isKey(parent.key, 0, key)) {
       return { parent: undefined, name: decodeText(path), nameBytes: undefined };
     }
@@ -52,11 +56,37 @@ export function locate(libc: Libc, mountFd: number, key: HandleKey): Place | "go
   }
 }
 
+/** The name of the directory of `key` within its parent. */
+function nameWithin(libc: Libc, parentFd: number, key: HandleKey): Uint8Array | undefined {
+  for (const entry of readDirectory(libc, cString(`/proc/self/fd/${parentFd}/.`)) ?? []) {
+    if (entry.isDirectory === false) continue;
+    const name = entry.nameBytes ?? encodeText(entry.name);
+    const fd = libc.openat(
+      parentFd,
+      cString(name),
+      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+      0,
+    );
+    if (fd < 0) continue;
+    const found = identify(libc, fd)?.key;
+    libc.close(fd);
+    if (found !== undefined && isKey(found, 0, key)) return name;
+  }
+  return undefined;
+}
+
 const SLASH = 0x2f;
 
 /** Where a directory was until the record with this number in the stream. */
 interface FormerPlace extends Place {
   readonly until: number;
+}
+
+/** A name that a directory was given or lost, by the record with this number in the stream. */
+interface NameChange {
+  readonly until: number;
+  readonly name: string;
+  readonly isCreated: boolean;
 }
 
 /** What the records of a stream say of where directories were before they were moved or removed. */
@@ -65,7 +95,7 @@ export class FormerPlaces {
   /** Where directories were that others took the place of. */
   readonly #replaced = new HandleTable<FormerPlace[]>();
   /** By parent the names that directories gave up or took. */
-  readonly #names = new HandleTable<{ readonly until: number; readonly name: string }[]>();
+  readonly #names = new HandleTable<NameChange[]>();
   /** How far the stream is known, in bytes. */
   #end = 0;
 
@@ -74,16 +104,18 @@ export class FormerPlaces {
     if (first + batch.length <= this.#end) return;
     for (const move of decodeMoves(batch)) {
       const until = first + move.offset;
-      const { object, name, nameBytes, to, isReplaced } = move;
+      const { object, name, nameBytes, to, isCreated, isReplaced } = move;
       if (move.directory >= 0) {
         const parent = copyKey(batch.words, move.directory);
+        add(this.#names, parent, { until, name: nameKey(name, nameBytes), isCreated });
+        if (isCreated) continue;
         const table = isReplaced ? this.#replaced : this.#places;
         add(table, copyKey(batch.words, object), { until, parent, name, nameBytes });
-        add(this.#names, parent, { until, name: nameKey(name, nameBytes) });
       }
       if (to === undefined) continue;
       const given = nameKey(to.name, to.nameBytes);
-      add(this.#names, copyKey(batch.words, to.directory), { until, name: given });
+      const taken = { until, name: given, isCreated: false };
+      add(this.#names, copyKey(batch.words, to.directory), taken);
     }
     this.#end = first + batch.length;
   }
@@ -100,7 +132,13 @@ export class FormerPlaces {
 
   /** Whether a record behind byte `at` of the stream gives `name` (a {@linkcode nameKey}) to another, or to none. */
   isGivenUp(parent: HandleKey, name: string, at: number): boolean {
-    return this.#names.get(parent, 0)?.some((one) => one.until > at && one.name === name) ?? false;
+    const isIt = (one: NameChange) => one.until > at && one.name === name && !one.isCreated;
+    return this.#names.get(parent, 0)?.some(isIt) ?? false;
+  }
+
+  /** Whether a record behind byte `at` of the stream is of a directory that comes into `parent`, or leaves it. */
+  isInFlux(parent: HandleKey, at: number): boolean {
+    return this.#names.get(parent, 0)?.some(({ until }) => until > at) ?? false;
   }
 
   clear(): void {
