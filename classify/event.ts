@@ -54,6 +54,10 @@ export interface Attributes {
   readonly count?: number;
   /** `lost`: why. */
   readonly reason?: string;
+  /** `modify.data` of a save: the events that it stands for. */
+  readonly coalesced?: readonly WatchEvent[];
+  /** With `writeFinish`: told before the writer has closed the file, for there was no more to wait for. */
+  readonly unfinished?: true;
   /** What others put in. */
   readonly [name: string]: unknown;
 }

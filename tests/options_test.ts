@@ -81,8 +81,6 @@ for (const [options, names] of WRONG_OPTIONS) {
 
 const NOT_YET: readonly WatchOptions[] = [
   { metadata: true },
-  { atomicSave: true },
-  { writeFinish: true },
 ];
 
 for (const options of NOT_YET) {
@@ -131,6 +129,7 @@ test("the defaults", () => {
     actor: false,
     recover: "diff",
     queue: "kernel",
+    saves: undefined,
     signal: undefined,
   });
   assert.deepEqual(filter.patterns, ["create", "modify", "rename", "remove"]);

@@ -4,7 +4,12 @@
  * @module
  */
 
-import { decodeFanotify, type FanotifyBatch, pidfdOf } from "../backends/fanotify/decode.ts";
+import {
+  decodeFanotify,
+  type FanotifyBatch,
+  FanotifyRecord,
+  pidfdOf,
+} from "../backends/fanotify/decode.ts";
 import type { FanotifyGroup } from "../backends/fanotify/group.ts";
 import type { HandleKey } from "../backends/fanotify/handle.ts";
 import { FormerPlaces, type Place } from "../backends/fanotify/place.ts";
@@ -47,6 +52,19 @@ export class Backlog {
     this.#actors.refresh();
     if (this.#pending.length === 0) this.#read();
     return this.#pending[0];
+  }
+
+  /** The records behind byte `end` of the oldest batch, as far as they are read. One object, which moves. */
+  *behind(end: number): Generator<FanotifyRecord> {
+    let at = end;
+    for (const { batch } of this.#pending) {
+      const record = new FanotifyRecord(batch);
+      while (at < batch.length) {
+        at = record.read(at, batch.length);
+        yield record;
+      }
+      at = 0;
+    }
   }
 
   /** The oldest batch is processed. */

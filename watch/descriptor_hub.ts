@@ -55,7 +55,7 @@ export class DescriptorHub extends Hub<string> {
   add(feed: Feed): void {
     const point = feed.directory;
     const mask = maskOf(feed);
-    const untold = fanotifyKinds(fanotifyMask(feed.filter.patterns) & ~ON_MOUNT);
+    const untold = fanotifyKinds(fanotifyMask(feed.filter.asked) & ~ON_MOUNT);
     if (mask === FAN_ONDIR) {
       throw new UnsupportedError(`Cannot watch ${feed.path} for ${untold.join(", ")}`, {
         path: feed.path,

@@ -17,6 +17,7 @@ import {
 import type { Place } from "../backends/fanotify/place.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
 import {
+  FAN_ATTRIB,
   FAN_CREATE,
   FAN_DELETE,
   FAN_DELETE_SELF,
@@ -68,6 +69,11 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Since when a directory that has gone waits for the record of its removal. */
   #waitsSince: number | undefined;
   readonly #merged = new MergedRecords<Mark>();
+  /**
+   * Files whose link count changed, by whom, or that were removed (0): what the kernel says of another change by the same
+   * process may have been merged into that.
+   */
+  readonly #relinked = new HandleTable<number>();
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
@@ -345,6 +351,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const { bits, batch } = record;
     const isDirectory = (bits & FAN_ONDIR) !== 0;
     if ((bits & FAN_RENAME) !== 0) return this.#renamed(record, isDirectory, about);
+    if (this.#wholes.tellReplaced) this.#noteLinks(record);
     // Without a directory the kernel says something of an inode that has no name there: a link count that fell.
     if (record.directory < 0) return;
     const node = this.#nodeAt(batch.words, record.directory);
@@ -441,6 +448,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       }
     }
     this.#departed.length = 0;
+    this.#relinked.clear();
     this.#last = undefined;
     super.caughtUp();
   }
@@ -462,6 +470,8 @@ export class FanotifyHub extends TreeHub<Mark> {
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = to && this.wereTold(to, newName, newNameBytes);
+    const asks = to !== undefined && targets.some(({ sink }) => sink.replaced !== undefined);
+    about.replaced = asks && this.#isWhole(to) ? this.#replaces(record, to) : undefined;
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (record.object < 0) return;
     const key = copyKey(words, record.object);
@@ -504,6 +514,41 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.tree.remove(node);
     this.#last = undefined;
+  }
+
+  #noteLinks({ bits, batch, directory, object, pid }: FanotifyRecord): void {
+    if (object < 0) return;
+    if (directory < 0) {
+      const isCount = (bits & FAN_ATTRIB) !== 0;
+      if (isCount && this.#relinked.get(batch.words, object) === undefined) {
+        this.#relinked.set(copyKey(batch.words, object), pid);
+      }
+    } else if ((bits & FAN_DELETE) !== 0) this.#relinked.set(copyKey(batch.words, object), 0);
+  }
+
+  /** Whether a rename into `to` took its name from another file; undefined where the kernel merged what tells it. */
+  #replaces(record: FanotifyRecord, to: Node<Mark>): boolean | undefined {
+    const told = this.#toldReplaced(record);
+    if (told !== undefined) return told;
+    // The directory stays locked until all of it is queued.
+    this.awaitChangesIn(to);
+    return this.#backlog.readAhead() ? this.#toldReplaced(record) : undefined;
+  }
+
+  #toldReplaced({ batch, object, offset, length, pid }: FanotifyRecord): boolean | undefined {
+    if (object < 0) return undefined;
+    const moved = copyKey(batch.words, object);
+    let isReplaced = false;
+    for (const next of this.#backlog.behind(offset + length)) {
+      if (next.pid !== pid || next.directory >= 0 || next.object < 0) continue;
+      if ((next.bits & FAN_MOVE_SELF) !== 0 && isKey(next.batch.words, next.object, moved)) {
+        // What is said of a link count may have gone into an earlier word of it.
+        return isReplaced ||
+          (this.#relinked.values().some((who) => who === pid) ? undefined : false);
+      }
+      if ((next.bits & FAN_ATTRIB) !== 0) isReplaced = true;
+    }
+    return undefined;
   }
 
   /** Notes who was given a name, or lost it; whether the record tells of both. */

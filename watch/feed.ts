@@ -18,6 +18,8 @@ export interface FeedSink extends BackendSink {
   onDropped?: (events: readonly FileEvent[]) => void;
   /** Says that what was lost has been told. */
   recovered(path: string): void;
+  /** Takes of renames whether the name was another file's before; undefined where nobody asks. */
+  readonly replaced: WeakMap<FileEvent, boolean> | undefined;
 }
 
 /** What a feed is opened for. */
@@ -47,11 +49,13 @@ export interface Circumstances {
   offset: number;
   pid: number;
   actor: Actor | undefined;
+  /** A rename: whether the new name was another file's before, where the kernel tells. */
+  replaced: boolean | undefined;
 }
 
 /** What is known of every record of a source before one is looked at. */
 export function circumstances(source?: RawSource, time: number = Date.now()): Circumstances {
-  return { time, source, offset: 0, pid: 0, actor: undefined };
+  return { time, source, offset: 0, pid: 0, actor: undefined, replaced: undefined };
 }
 
 /** A target of a watcher, anchored at a directory of a hub's tree. */

@@ -16,8 +16,12 @@ const REMEMBERED = 65_536;
 
 /** The compiled `events`, `ignore` and `ignoreProcesses` of a watcher. */
 export class Filter {
+  /** What has to be seen: more than was asked for, where that is made of it. */
   readonly patterns: readonly string[];
+  /** What was asked for. */
+  readonly asked: readonly string[];
   readonly #wanted = new Map<string, boolean>();
+  readonly #told: Map<string, boolean>;
   readonly #ignore: readonly ((path: string, isDirectory: boolean, root: string) => boolean)[];
   /** Answers by root, then by path: a glob is about the path below its root. */
   readonly #ignored = new Map<string, Map<string, boolean>>();
@@ -27,20 +31,23 @@ export class Filter {
     patterns: readonly string[],
     ignore: readonly Ignore[],
     processes: ReadonlySet<number | "self">,
+    seen: readonly string[] = [],
   ) {
-    this.patterns = patterns;
+    this.asked = patterns;
+    this.patterns = seen.length === 0 ? patterns : [...new Set([...patterns, ...seen])];
+    this.#told = seen.length === 0 ? this.#wanted : new Map();
     this.#ignore = ignore.map(compileIgnore);
     this.#processes = processes;
   }
 
-  /** Whether an event of `kind` was asked for. Loss is told to everybody. */
+  /** Whether an event of `kind` has to be seen. Loss is told to everybody. */
   wants(kind: string): boolean {
-    let wanted = this.#wanted.get(kind);
-    if (wanted === undefined) {
-      wanted = kind === "lost" || kind === "recovered" || isWanted(kind, this.patterns);
-      this.#wanted.set(kind, wanted);
-    }
-    return wanted;
+    return isAmong(kind, this.patterns, this.#wanted);
+  }
+
+  /** Whether an event of `kind` was asked for. */
+  tells(kind: string): boolean {
+    return isAmong(kind, this.asked, this.#told);
   }
 
   /** Whether there is anything to ask about paths. */
@@ -73,6 +80,19 @@ export class Filter {
   get asksProcesses(): boolean {
     return this.#processes.size > 0;
   }
+}
+
+function isAmong(
+  kind: string,
+  patterns: readonly string[],
+  answers: Map<string, boolean>,
+): boolean {
+  let answer = answers.get(kind);
+  if (answer === undefined) {
+    answer = kind === "lost" || kind === "recovered" || isWanted(kind, patterns);
+    answers.set(kind, answer);
+  }
+  return answer;
 }
 
 function compileIgnore(

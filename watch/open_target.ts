@@ -84,7 +84,7 @@ export async function openTarget(
 
 /** Whether a difference between two states of the tree is of any use. */
 function concernsTree({ filter }: Settings): boolean {
-  return COMPARED.some((kind) => filter.wants(kind));
+  return COMPARED.some((kind) => filter.tells(kind));
 }
 
 /** The ways that tell of every name. Polling loses nothing. */
@@ -101,7 +101,7 @@ function ways(target: Target, settings: Settings): Way[] {
   if (backend === "poll") return [BY_POLLING];
   const namesProcesses = actor || filter.asksProcesses;
   const whole = target.recursive || scope !== "tree";
-  const onMount = (fanotifyMask(filter.patterns) & ~ON_MOUNT) === 0;
+  const onMount = (fanotifyMask(filter.asked) & ~ON_MOUNT) === 0;
   const list: Way[] = [];
   // The kernel tells only what this machine does.
   if (backend === "auto" && scope === "tree" && SHARED_FILESYSTEMS.has(target.mount.type)) {

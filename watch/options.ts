@@ -8,6 +8,7 @@ import type { Backend } from "../backends/backend.ts";
 import { isKindPattern, KINDS } from "../classify/kinds.ts";
 import { UnsupportedError } from "../ffi/errno.ts";
 import { Filter, type Ignore } from "./filter.ts";
+import { type SaveOptions, SEEN } from "./saves.ts";
 
 /** Options of {@linkcode watch}. */
 export interface WatchOptions {
@@ -48,9 +49,17 @@ export interface WatchOptions {
    * CAP_SYS_ADMIN, of this process otherwise). Default `"kernel"`.
    */
   queue?: "kernel" | "unlimited";
-  /** Not yet. */
+  /**
+   * Tell one `modify.data` of a file that an editor saves by replacing it, and nothing of the temporary file or the backup.
+   * A new file, and a rename within a directory, are told up to 100 ms later, a file that is written for long after 1 s.
+   * Default `false`.
+   */
   atomicSave?: boolean;
-  /** Not yet. */
+  /**
+   * Tell of a new or changed file once nobody has it open for writing: one `create`, at most one `modify.data`. What is
+   * told before that (it was renamed or removed, events were lost, the watcher was closed) has `attributes.unfinished`.
+   * Default `false`.
+   */
   writeFinish?: boolean;
   /** Closes the watcher. */
   signal?: AbortSignal;
@@ -66,6 +75,8 @@ export interface Settings {
   readonly actor: boolean;
   readonly recover: "diff" | "signal";
   readonly queue: "kernel" | "unlimited";
+  /** `atomicSave` and `writeFinish`, where one of them is on. */
+  readonly saves: SaveOptions | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -93,8 +104,6 @@ const NAMES: ReadonlySet<string> = new Set([
 /** Options that are named but not there yet, and the value that asks for them. */
 const NOT_YET: readonly (readonly [name: keyof WatchOptions, value: unknown])[] = [
   ["metadata", true],
-  ["atomicSave", true],
-  ["writeFinish", true],
 ];
 
 /** Checks the options. Throws `TypeError` for a wrong one, `UnsupportedError` for one that is not there yet. */
@@ -129,10 +138,13 @@ export function settle(options: WatchOptions): Settings {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`Cannot watch with signal ${show(signal)}: not an AbortSignal`);
   }
+  const { atomicSave = false, writeFinish = false } = options;
+  const saves = atomicSave || writeFinish ? { atomicSave, writeFinish } : undefined;
   const filter = new Filter(
     checkEvents(options.events ?? DEFAULT_EVENTS),
     checkIgnore(options.ignore ?? []),
     checkProcesses(options.ignoreProcesses ?? []),
+    saves && SEEN,
   );
   return {
     recursive: options.recursive ?? true,
@@ -143,6 +155,7 @@ export function settle(options: WatchOptions): Settings {
     actor: options.actor ?? false,
     recover: options.recover ?? "diff",
     queue: options.queue ?? "kernel",
+    saves,
     signal,
   };
 }

@@ -31,6 +31,8 @@ export interface Tag<Mark> {
   /** Those of them who are told, for they know what is in it; valid likewise. */
   audience: readonly Feed[];
   epoch: number;
+  /** The names in it, where somebody asks whether a rename takes one from another file. */
+  names: Set<string> | undefined;
   /** Feeds that do not know what is in this directory, until it is looked into; to them it is like outside. */
   unseen: readonly Feed[] | undefined;
   /** What was found by looking; what was queued by then may announce it again. */
@@ -231,6 +233,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       feeds: NOBODY,
       audience: NOBODY,
       epoch: -1,
+      names: undefined,
       unseen: undefined,
       announced: undefined,
     };
@@ -348,11 +351,16 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     about: Circumstances,
     told: readonly Feed[] = NOBODY,
   ): void {
+    const { names } = node.tag;
     const feeds = this.audience(node);
-    if (feeds.length === 0) return;
+    if (feeds.length === 0 && names === undefined) return;
     const path = this.tree.prefix(node) + name;
     for (let i = 0; i < kinds.length; i++) {
       let kind = kinds[i]!;
+      if (names !== undefined) {
+        if (matches(kind, "create")) names.add(nameKey(name, nameBytes));
+        else if (matches(kind, "remove")) names.delete(nameKey(name, nameBytes));
+      }
       let linkOf: string | undefined;
       if (kind === "create" && this.looker.isDue() && this.#isCreateWanted(feeds)) {
         const look = this.looker.create(
@@ -411,6 +419,10 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   ): void {
     const sources = from === undefined ? NOBODY : this.audience(from);
     const targets = to === undefined ? NOBODY : this.audience(to);
+    const newKey = nameKey(newName, newNameBytes);
+    const replaced = about.replaced ?? to?.tag.names?.has(newKey);
+    from?.tag.names?.delete(nameKey(name, nameBytes));
+    to?.tag.names?.add(newKey);
     for (const feed of new Set([...sources, ...targets])) {
       const oldPath = from && this.tree.prefix(from) + name;
       const newPath = to && this.tree.prefix(to) + newName;
@@ -425,6 +437,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         if (event !== undefined) {
           if (left) this.#completeFrom(feed, event, oldPath, from!, name, nameBytes);
           this.#complete(feed, event, to!, newName, newNameBytes, about);
+          if (replaced !== undefined) feed.sink.replaced?.set(event, replaced);
         }
       } else if (left) {
         const event = feed.event("rename.out", oldPath, isDirectory, about);
@@ -602,7 +615,14 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.#defer(node, found);
       return [];
     }
-    if (!this.isRecursive(node)) return [];
+    const asksNames = this.isMarked(node) &&
+      this.feedsOf(node).some(({ sink }) => sink.replaced !== undefined);
+    // Names that are known stay: what is on disk now may be behind what is queued.
+    const names = asksNames && (marked === "new" || node.tag.names === undefined)
+      ? new Set<string>()
+      : undefined;
+    const isRecursive = this.isRecursive(node);
+    if (!isRecursive && names === undefined) return [];
     const place = this.reach(node);
     if (place === undefined) return vanished();
     try {
@@ -622,9 +642,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         }
         this.#show(node, found);
       }
+      if (names !== undefined) node.tag.names = names;
       const next: Node<Mark>[] = [];
       for (const entry of entries) {
         const { name, nameBytes } = entry;
+        names?.add(nameKey(name, nameBytes));
+        if (!isRecursive) continue;
         // Who has the name now came to it by what is queued, which tells it.
         if (found === undefined && this.isGivenUp(node, name, nameBytes)) continue;
         const path = cString(join(place.path, nameBytes ?? encodeText(name)));
@@ -756,6 +779,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     for (const below of [...this.tree.subtree(node)]) {
       if (below.tag.mark === undefined || this.feedsOf(below).length > 0) continue;
       this.unmark(below);
+      below.tag.names = undefined;
     }
   }
 }

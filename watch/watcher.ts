@@ -14,6 +14,8 @@ import type { FeedSink } from "./feed.ts";
 import type { Settings } from "./options.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import { EventQueue } from "./queue.ts";
+import { type SaveOutlet, SaveStage } from "./save_stage.ts";
+import { Writers } from "./writers.ts";
 import { absolutePath, type LeftOut, resolveTargets, type Target } from "./targets.ts";
 
 /** What a watcher did so far. */
@@ -40,6 +42,7 @@ interface Place {
   readonly target: Target | undefined;
   readonly backend: string;
   readonly session: BackendSession | HubSession;
+  readonly sink: Sink;
 }
 
 /**
@@ -62,6 +65,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly #leftOut = new Map<string, readonly LeftOut[]>();
   #places: Place[] = [];
   readonly #arming = new Set<Promise<void>>();
+  #writers: Writers | undefined;
   #losses = 0;
   #isIterated = false;
   #closing: Promise<void> | undefined;
@@ -85,7 +89,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     try {
       for (const path of paths) await this.#arm(path);
     } catch (error) {
-      this.#queue.end({ error });
+      this.#end({ error });
       await this.close().catch(() => {}); // what went wrong first is what is told
       throw error;
     }
@@ -111,16 +115,18 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (!this.#isOpen) return;
     const absolute = absolutePath(libc, path);
     const { backend } = settings;
+    if (settings.saves !== undefined) this.#writers ??= new Writers(libc);
     if (typeof backend === "object") return await this.#armCustom(withoutSlash(absolute), backend);
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
     for (const target of targets) {
       if (this.#places.some((place) => covers(place.target, target))) continue;
       const covered = this.#places.filter((place) => covers(target, place.target));
-      const sink = new Sink(this.#queue, target.path, settings, this.#failed, this.#onLoss);
+      const sink = this.#sink(target.path);
       let session: HubSession;
       try {
         session = await openTarget(target, settings, sink, () => this.#isOpen);
       } catch (error) {
+        sink.flush();
         if (target === targets[0]) throw error;
         // A mount below the path that refuses does not take down the rest.
         const reason = error instanceof Error ? error.message : String(error);
@@ -128,8 +134,8 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
         continue;
       }
       sink.leavesInKernel = settings.queue === "kernel" || session.kernelHoldsAll;
-      if (!this.#isOpen) return await session.close();
-      this.#places.push({ path: absolute, target, backend: session.backend, session });
+      if (!this.#isOpen) return await closeUnused(session, sink);
+      this.#places.push({ path: absolute, target, backend: session.backend, session, sink });
       for (const place of covered) await this.#drop(place);
     }
     this.#leftOut.set(withoutSlash(absolute), leftOut);
@@ -137,14 +143,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   async #armCustom(path: string, backend: Backend): Promise<void> {
     const { filter, recursive, scope, actor, queue } = this.#settings;
-    const sink = new Sink(
-      this.#queue,
-      path,
-      this.#settings,
-      this.#failed,
-      this.#onLoss,
-      backend.name,
-    );
+    const sink = this.#sink(path, backend.name);
     sink.leavesInKernel = queue === "kernel";
     const session = await backend.open({
       path,
@@ -155,12 +154,30 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       wants: (kind) => filter.wants(kind),
       ignores: (below, isDirectory) => filter.ignores(below, isDirectory, path),
     }, sink);
-    if (!this.#isOpen) return await session.close();
-    this.#places.push({ path, target: undefined, backend: backend.name, session });
+    if (!this.#isOpen) return await closeUnused(session, sink);
+    this.#places.push({ path, target: undefined, backend: backend.name, session, sink });
+  }
+
+  #sink(path: string, name?: string): Sink {
+    return new Sink(
+      this.#queue,
+      path,
+      this.#settings,
+      this.#failed,
+      this.#onLoss,
+      this.#writers,
+      name,
+    );
+  }
+
+  /** Ends the stream after all that was read. */
+  #end(failure?: { readonly error: unknown }): void {
+    for (const { sink } of this.#places) sink.flush();
+    this.#queue.end(failure);
   }
 
   readonly #failed = (error: unknown): void => {
-    this.#queue.end({ error });
+    this.#end({ error });
     void this.close();
   };
 
@@ -184,6 +201,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#places = this.#places.filter((other) => other !== place);
     this.#leftOut.delete(withoutSlash(place.path));
     await place.session.close();
+    place.sink.flush();
   }
 
   /** Delivers an event of the program's own, in order with the others. Throws `TypeError` for an unknown kind. */
@@ -206,7 +224,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   async #close(): Promise<void> {
     await null; // so that `#closing` is set before anything asks for it
     this.#settings.signal?.removeEventListener("abort", this.#abort);
-    this.#queue.end();
+    this.#end();
     await Promise.allSettled(this.#arming);
     const places = this.#places;
     this.#places = [];
@@ -215,6 +233,8 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (typeof this.#settings.backend !== "object") {
       await reactor().then((loop) => loop.idle(), () => {});
     }
+    for (const { sink } of places) sink.flush();
+    this.#writers?.close();
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
@@ -323,6 +343,12 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   }
 }
 
+/** The watcher was closed while the session was opened. */
+async function closeUnused(session: BackendSession, sink: Sink): Promise<void> {
+  await session.close();
+  sink.flush();
+}
+
 function withoutSlash(path: string): string {
   return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
 }
@@ -344,7 +370,7 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
 }
 
 /** Where the backends of one target deliver. */
-class Sink implements FeedSink {
+class Sink implements FeedSink, SaveOutlet {
   onDropped?: (events: readonly FileEvent[]) => void;
   /** Whether a backlog stays where it is: with a bounded queue of the kernel, or one that the kernel does not bound. */
   leavesInKernel = true;
@@ -355,6 +381,7 @@ class Sink implements FeedSink {
   readonly #settings: Settings;
   readonly #onLoss: () => void;
   readonly #name: string;
+  readonly #saves: SaveStage | undefined;
 
   constructor(
     queue: EventQueue,
@@ -362,6 +389,7 @@ class Sink implements FeedSink {
     settings: Settings,
     fail: (error: unknown) => void,
     onLoss: () => void,
+    writers: Writers | undefined,
     name = "sentinode",
   ) {
     this.#queue = queue;
@@ -370,6 +398,12 @@ class Sink implements FeedSink {
     this.fail = fail;
     this.#onLoss = onLoss;
     this.#name = name;
+    if (settings.saves === undefined || writers === undefined) return;
+    this.#saves = new SaveStage(settings.saves, settings.filter, writers, this);
+  }
+
+  get replaced(): WeakMap<FileEvent, boolean> | undefined {
+    return this.#saves?.replaced;
   }
 
   get full(): boolean {
@@ -380,22 +414,36 @@ class Sink implements FeedSink {
     // The hubs filter before they build an event; what others deliver is completed and filtered here.
     const first = events[0];
     if (first instanceof FileEvent) {
-      const own = events as readonly FileEvent[];
-      if (!this.#queue.push(own, this.#path)) this.onDropped?.(own);
-      return;
+      return this.#push(events as readonly FileEvent[]);
     }
     const time = Date.now();
     const wanted = events.filter((event) => this.#settings.filter.wants(event.kind));
-    this.#queue.push(wanted.map((event) => FileEvent.from(event, time, this.#name)), this.#path);
+    this.#push(wanted.map((event) => FileEvent.from(event, time, this.#name)));
+  }
+
+  #push(events: readonly FileEvent[]): void {
+    this.tell(this.#saves === undefined ? events : this.#saves.pass(events));
+  }
+
+  /** Takes what is told now. */
+  tell(events: readonly FileEvent[]): void {
+    if (!this.#queue.push(events, this.#path)) this.onDropped?.(events);
+  }
+
+  /** Hands on what is held back: nothing that could complete it will come. */
+  flush(): void {
+    if (this.#saves !== undefined) this.tell(this.#saves.flush());
   }
 
   recovered(path: string): void {
+    this.flush();
     const event = FileEvent.from({ kind: "recovered", path }, Date.now(), this.#name);
     this.#queue.push([event], this.#path);
   }
 
   lost(path: string, reason: string, count?: number): void {
     this.#onLoss();
+    this.flush();
     const attributes = count === undefined ? { reason } : { reason, count };
     this.#queue.push(
       [FileEvent.from({ kind: "lost", path, attributes }, Date.now(), this.#name)],

@@ -8,11 +8,18 @@ import type { FanotifyGroup } from "../backends/fanotify/group.ts";
 import { type HandleKey, type OpenDirectory, openHandle } from "../backends/fanotify/handle.ts";
 import { locate, type Place } from "../backends/fanotify/place.ts";
 import { fanotifyMask } from "../classify/fanotify.ts";
+import { FAN_ATTRIB, FAN_MOVE_SELF } from "../ffi/abi/fanotify.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../ffi/abi/open.ts";
 import { systemError } from "../ffi/errno.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import type { Feed } from "./feed.ts";
+
+/**
+ * What tells of a rename whether another file lost the name: the kernel reports that file's link count behind the rename,
+ * and behind that the move of the renamed file itself (`fsnotify_move` in include/linux/fsnotify.h).
+ */
+const REPLACED = FAN_ATTRIB | FAN_MOVE_SELF;
 
 /** A filesystem that is marked. */
 interface Whole {
@@ -40,6 +47,11 @@ export class Wholes {
 
   get isEmpty(): boolean {
     return this.#wholes.length === 0;
+  }
+
+  /** Whether the marks tell what a rename replaces. */
+  get tellReplaced(): boolean {
+    return this.#wholes.some(({ mask }) => (mask & REPLACED) === REPLACED);
   }
 
   /** Whether `feed` is fed by one of these marks. */
@@ -136,7 +148,10 @@ export class Wholes {
 
   #maskOf(feeds: Iterable<Feed>): number {
     let mask = this.#structure;
-    for (const { filter } of feeds) mask |= fanotifyMask(filter.patterns);
+    for (const { filter, sink } of feeds) {
+      mask |= fanotifyMask(filter.patterns);
+      if (sink.replaced !== undefined) mask |= REPLACED;
+    }
     return mask;
   }
 }
