@@ -6,6 +6,7 @@
  *
  *     --backend auto|fanotify|inotify    default auto
  *     --user nobody                      work as that user; needs root
+ *     --atomic-save, --write-finish      watch with these options
  *     --json                             an outcome as one line of JSON
  *
  * A workload is named by any part of its name; all are done where none is named.
@@ -19,7 +20,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { watch, type WatchEvent } from "../mod.ts";
+import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Model } from "./real_work/model.ts";
 import { Observer, Sentinel, within } from "./real_work/observer.ts";
 import { isRoot, moduleCommand, runAsNobody } from "./real_work/process.ts";
@@ -50,8 +51,15 @@ export interface Outcome {
   readonly skipped?: string;
 }
 
+/** What of the options of `watch()` changes how events are told. */
+export type Saves = Pick<WatchOptions, "atomicSave" | "writeFinish">;
+
 /** Does one workload under one backend. */
-export async function realWork(workload: Workload, backend: BackendName): Promise<Outcome> {
+export async function realWork(
+  workload: Workload,
+  backend: BackendName,
+  saves: Saves = {},
+): Promise<Outcome> {
   const absent = missing(workload);
   if (absent.length > 0) return skipped(workload, `${absent.join(", ")} not installed`);
   const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-work-")));
@@ -63,20 +71,23 @@ export async function realWork(workload: Workload, backend: BackendName): Promis
   for (const directory of Object.values(place)) mkdirSync(directory);
   try {
     await workload.prepare?.(place);
-    return await observe(workload, backend, place);
+    return await observe(workload, { backend, recover: "signal", ...saves }, place);
   } finally {
     rmSync(base, { recursive: true, force: true });
   }
 }
 
-async function observe(workload: Workload, backend: BackendName, place: Place): Promise<Outcome> {
+async function observe(
+  workload: Workload,
+  options: WatchOptions,
+  place: Place,
+): Promise<Outcome> {
   const { tree } = place;
   const expectation = workload.expect?.(place);
   const kinds: Record<string, number> = {};
   const differences: string[] = [];
   const renames: WatchEvent[] = [];
   let events = 0;
-  const options = { backend, recover: "signal" } as const;
   const watcher = watch(tree, options);
   let model: Model | undefined;
   const observer = new Observer(watcher, (event) => {
@@ -96,11 +107,13 @@ async function observe(workload: Workload, backend: BackendName, place: Place): 
     const settled = () => bell.settled();
     await workload.work(place, settled);
     await settled();
-    const all = [
-      ...differences,
-      ...model.differences(),
-      ...unexpectedRenames(renames, tree, by === "fanotify filesystem", expectation),
-    ];
+    await observer.close(); // which tells what is held back
+    await observer.ended;
+    // A rename that is part of a save is not told.
+    const wrongRenames = options.atomicSave
+      ? []
+      : unexpectedRenames(renames, tree, by === "fanotify filesystem", expectation);
+    const all = [...differences, ...model.differences(), ...wrongRenames];
     return { workload: workload.name, by, events, kinds, differences: all };
   } finally {
     await observer.close();
@@ -201,6 +214,8 @@ async function main(): Promise<number> {
       backend: { type: "string", default: "auto" },
       user: { type: "string" },
       json: { type: "boolean", default: false },
+      "atomic-save": { type: "boolean", default: false },
+      "write-finish": { type: "boolean", default: false },
     },
   });
   const backend = BACKENDS.find((name) => name === values.backend);
@@ -221,7 +236,10 @@ async function main(): Promise<number> {
   for (const workload of WORKLOADS) {
     const isNamed = positionals.some((part) => workload.name.includes(part));
     if (positionals.length > 0 && !isNamed) continue;
-    const outcome = await realWork(workload, backend);
+    const outcome = await realWork(workload, backend, {
+      atomicSave: values["atomic-save"],
+      writeFinish: values["write-finish"],
+    });
     if (outcome.differences.length > 0) code = 1;
     console.log(values.json ? JSON.stringify(outcome) : show(outcome));
   }

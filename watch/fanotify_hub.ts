@@ -70,8 +70,8 @@ export class FanotifyHub extends TreeHub<Mark> {
   #waitsSince: number | undefined;
   readonly #merged = new MergedRecords<Mark>();
   /**
-   * Files whose link count changed, by whom, or that were removed (0): what the kernel says of another change by the same
-   * process may have been merged into that.
+   * Files whose link count changed, by whom: what the kernel says of another change by the same process may have been
+   * merged into that. 0 where a removal was told first.
    */
   readonly #relinked = new HandleTable<number>();
   /** Directories whose removal was announced. */
@@ -516,35 +516,42 @@ export class FanotifyHub extends TreeHub<Mark> {
     this.#last = undefined;
   }
 
-  #noteLinks({ bits, batch, directory, object, pid }: FanotifyRecord): void {
-    if (object < 0) return;
-    if (directory < 0) {
-      const isCount = (bits & FAN_ATTRIB) !== 0;
-      if (isCount && this.#relinked.get(batch.words, object) === undefined) {
-        this.#relinked.set(copyKey(batch.words, object), pid);
-      }
-    } else if ((bits & FAN_DELETE) !== 0) this.#relinked.set(copyKey(batch.words, object), 0);
+  /** Notes a changed link count until the removal that explains it, which may have been merged into a record before. */
+  #noteLinks({ bits, batch: { words }, directory, object, pid }: FanotifyRecord): void {
+    if (object < 0 || (bits & FAN_ONDIR) !== 0) return;
+    const isRemoval = directory >= 0;
+    if ((bits & (isRemoval ? FAN_DELETE : FAN_ATTRIB)) === 0) return;
+    const known = this.#relinked.get(words, object);
+    if (known === undefined) this.#relinked.set(copyKey(words, object), isRemoval ? 0 : pid);
+    else if (isRemoval === (known !== 0)) this.#relinked.delete(words, object);
   }
 
   /** Whether a rename into `to` took its name from another file; undefined where the kernel merged what tells it. */
   #replaces(record: FanotifyRecord, to: Node<Mark>): boolean | undefined {
-    const told = this.#toldReplaced(record);
-    if (told !== undefined) return told;
-    // The directory stays locked until all of it is queued.
-    this.awaitChangesIn(to);
-    return this.#backlog.readAhead() ? this.#toldReplaced(record) : undefined;
+    let replaced = this.#findReplaced(record);
+    if (replaced === undefined) {
+      // The directory stays locked until all of it is queued.
+      this.awaitChangesIn(to);
+      if (this.#backlog.readAhead()) replaced = this.#findReplaced(record);
+    }
+    return replaced === "merged" ? undefined : replaced;
   }
 
-  #toldReplaced({ batch, object, offset, length, pid }: FanotifyRecord): boolean | undefined {
+  /**
+   * Looks between the record of a rename and the end of what the kernel says of it: the move of the renamed file itself,
+   * undefined where that is not read yet, or went into an earlier record.
+   */
+  #findReplaced(
+    { batch, object, offset, length, pid }: FanotifyRecord,
+  ): boolean | "merged" | undefined {
     if (object < 0) return undefined;
     const moved = copyKey(batch.words, object);
     let isReplaced = false;
     for (const next of this.#backlog.behind(offset + length)) {
       if (next.pid !== pid || next.directory >= 0 || next.object < 0) continue;
       if ((next.bits & FAN_MOVE_SELF) !== 0 && isKey(next.batch.words, next.object, moved)) {
-        // What is said of a link count may have gone into an earlier word of it.
-        return isReplaced ||
-          (this.#relinked.values().some((who) => who === pid) ? undefined : false);
+        if (isReplaced) return true;
+        return this.#relinked.values().some((who) => who === pid) ? "merged" : false;
       }
       if ((next.bits & FAN_ATTRIB) !== 0) isReplaced = true;
     }

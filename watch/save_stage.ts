@@ -60,7 +60,7 @@ export class SaveStage {
     clearTimeout(this.#timer);
     this.#due = due;
     if (due === Infinity) return;
-    this.#timer = setTimeout(() => this.#wake(due), due - performance.now());
+    this.#timer = setTimeout(() => this.#wake(due), Math.max(0, due - performance.now()));
   }
 
   #wake(due: number): void {
