@@ -17,6 +17,7 @@ import {
   renameSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -238,6 +239,8 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     "backend",
     "actor",
     "metadata",
+    "atomic-save",
+    "write-finish",
     "recover",
     "once",
     "timeout",
@@ -697,6 +700,36 @@ test("watch: options that are not there yet", async () => {
     assert.equal(status, 1);
     assert.match(stderr, /^sentinode watch: Cannot watch with .*: not yet\nHint: .*\n$/);
   }
+});
+
+test("watch: --atomic-save tells a save as one event", async () => {
+  using at = new TemporaryDirectory();
+  writeFileSync(join(at.path, "file"), "old");
+  const wanted = ["--atomic-save", "--events=create,modify.data,rename,remove", "--json", "--once"];
+  await using run = await new Run(["watch", ...wanted, at.path]).armed();
+  writeFileSync(join(at.path, "new"), "new");
+  renameSync(join(at.path, "new"), join(at.path, "file"));
+  assert.equal(await run.status(), 0);
+  const [event] = run.lines.map((line) => JSON.parse(line));
+  assert.deepEqual([event.kind, event.path], ["modify.data", join(at.path, "file")]);
+  const coalesced = event.attributes.coalesced as { kind: string; path: string }[];
+  assert.deepEqual(coalesced.map(({ kind }) => kind.split(".")[0]), ["create", "modify", "rename"]);
+});
+
+test("watch: --write-finish waits for the close", async () => {
+  using at = new TemporaryDirectory();
+  const format = ["--format=%k %p", "--events=create,modify.data"];
+  await using run = await new Run(["watch", "--write-finish", "--count=3", ...format, at.path])
+    .armed();
+  const file = openSync(join(at.path, "file"), "w");
+  writeSync(file, "one");
+  mkdirSync(join(at.path, "directory"));
+  await run.printed("directory");
+  writeSync(file, "two");
+  closeSync(file);
+  assert.equal(await run.status(), 0);
+  const told = ["create.directory directory", "create.file file", "modify.data file"];
+  assert.deepEqual(run.lines, told.map((line) => line.replace(" ", ` ${at.path}/`)));
 });
 
 test("watch: --backend inotify cannot watch a filesystem, and says what can", async () => {

@@ -32,6 +32,10 @@ for (const backend of ["fanotify", "inotify"] as const) {
     test(`root, ${backend}: ${workload.name}`, { skip, timeout: 300_000 }, async () => {
       check(await realWork(workload, backend), BY.root[backend]);
     });
+    test(`root, ${backend}, saves: ${workload.name}`, { skip, timeout: 300_000 }, async () => {
+      const saves = { atomicSave: true, writeFinish: true };
+      check(await realWork(workload, backend, saves), BY.root[backend]);
+    });
   }
 
   // One process does all of it, for a runtime with an empty cache takes long to start.
