@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   openSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -16,7 +17,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
+import {
+  type Backend,
+  type BackendSink,
+  watch,
+  type WatchEvent,
+  type WatchOptions,
+} from "../mod.ts";
 import { Observer, Sentinel, within } from "../scripts/real_work/observer.ts";
 import {
   isInstalled,
@@ -90,6 +97,7 @@ async function onStage(
   options: WatchOptions,
   act: (stage: Stage) => Promise<void>,
   prepare: (tree: string) => Promise<void> | void = () => {},
+  names: readonly string[] = [""],
 ): Promise<void> {
   const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-saves-")));
   const [tree, outside] = [join(base, "tree"), join(base, "outside")];
@@ -104,7 +112,7 @@ async function onStage(
       ...options,
       backend: way === "inotify" ? "inotify" : "fanotify",
     };
-    observer = new Observer(watch(tree, all));
+    observer = new Observer(watch(names.map((name) => join(tree, name)), all));
     await within(observer.watcher.ready, "the watcher");
     const bell = sentinel = await Sentinel.open(all);
     const { events } = observer;
@@ -123,6 +131,37 @@ async function onStage(
     rmSync(base, { recursive: true });
   }
 }
+
+test("a backend of one's own", async () => {
+  const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-saves-")));
+  const path = join(base, "file");
+  let sink: BackendSink | undefined;
+  const backend: Backend = {
+    name: "script",
+    open(request, to) {
+      assert(request.wants("access.close.write"));
+      sink = to;
+      return { coverage: () => ({ by: "script", watches: 0, gaps: [] }), close() {} };
+    },
+  };
+  const observer = new Observer(watch(base, { backend, writeFinish: true }));
+  try {
+    await within(observer.watcher.ready, "the watcher");
+    sink!.deliver([{ kind: "create.file", path }, { kind: "modify.data", path }]);
+    sink!.deliver([{ kind: "create.directory", path: join(base, "directory") }]);
+    sink!.deliver([{ kind: "modify.data", path }, { kind: "access.close.write", path }]);
+    await observer.until(() => observer.events.length >= 3, "the close");
+    assert.deepEqual(observer.events.map(({ kind }) => kind), [
+      "create.directory",
+      "create.file",
+      "modify.data",
+    ]);
+    assert(observer.events.every(({ backend }) => backend === "script"));
+  } finally {
+    await observer.close();
+    rmSync(base, { recursive: true });
+  }
+});
 
 const MIB = 1024 * 1024;
 
@@ -185,6 +224,22 @@ for (const way of ["inotify", "filesystem"] as const) {
         closeSync(log);
       }
     });
+  });
+
+  test(`${way}: a single file that is watched`, settings, async () => {
+    const watched = ["file"];
+    await onStage(
+      way,
+      { atomicSave: true },
+      async ({ tree, observer, told }) => {
+        writeFileSync(join(tree, "new"), "new");
+        renameSync(join(tree, "new"), join(tree, "file"));
+        await observer.until(() => told().length > 0, "the save");
+        assert.deepEqual(told(), ["modify.data file"]);
+      },
+      (tree) => writeFileSync(join(tree, "file"), "old"),
+      watched,
+    );
   });
 
   const noCompiler = skip || (!isInstalled("cc") && "cc is not installed");

@@ -216,6 +216,45 @@ for (const backend of BACKENDS) {
     });
   }
 
+  test(`${backend}: files that are still written keep nothing, 20 times`, settings, async () => {
+    using directory = new Directory();
+    const start = performance.now();
+    const { fds, told, leaked } = await measure(
+      `
+      async function round(n) {
+        const both = { atomicSave: true, writeFinish: true };
+        const other = watch(directory, { backend, ...both });
+        const watcher = watch(directory, { backend, ...both });
+        await Promise.all([watcher.ready, other.ready]);
+        const fd = openSync(directory + "/" + n, "w");
+        let told = 0;
+        mkdirSync(directory + "/at once" + n);
+        for await (const { kind, attributes } of watcher) {
+          if (kind === "create.directory") await watcher.close();
+          else if (attributes.unfinished) told++;
+        }
+        closeSync(fd);
+        await other.close();
+        return told;
+      }
+      await round(0);
+      const before = fds();
+      let told = 0;
+      for (let n = 1; n <= 20; n++) told += await round(n);
+      const after = fds();
+      for (const link of before) if (after.includes(link)) after.splice(after.indexOf(link), 1);
+      const leaked = ours("inotify").length + ours("fanotify").length;
+      console.log(JSON.stringify({ fds: after.length, told, leaked }));
+    `,
+      directory.path,
+      backend,
+    );
+    assert.equal(told, 20);
+    assert.equal(leaked, 0);
+    assert.equal(fds, 0);
+    assert(performance.now() - start < 10_000);
+  });
+
   test(`${backend}: process.exit ends at once, whatever is open`, settings, async () => {
     using directory = new Directory();
     const { code, ms } = await endOf(directory.path, backend, "process.exit(3);", () => {});

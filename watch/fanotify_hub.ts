@@ -15,6 +15,7 @@ import {
   type OpenDirectory,
 } from "../backends/fanotify/handle.ts";
 import type { Place } from "../backends/fanotify/place.ts";
+import { nameKey } from "../backends/tree.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
 import {
   FAN_ATTRIB,
@@ -74,6 +75,8 @@ export class FanotifyHub extends TreeHub<Mark> {
    * merged into that. 0 where a removal was told first.
    */
   readonly #relinked = new HandleTable<number>();
+  /** Names that renames gave to files since the queue was last read to its end, and that nothing took since. */
+  readonly #renamedTo = new Map<Node<Mark>, Set<string>>();
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
@@ -360,6 +363,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (this.feedsOf(node).length === 0) return;
     const { name } = record;
     const nameBytes = record.nameBytes(name);
+    if ((bits & FAN_DELETE) !== 0) this.#renamedTo.get(node)?.delete(nameKey(name, nameBytes));
     let kinds = fanotifyKinds(bits);
     const told = this.wereTold(node, name, nameBytes);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && record.object >= 0) {
@@ -449,6 +453,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.#departed.length = 0;
     this.#relinked.clear();
+    this.#renamedTo.clear();
     this.#last = undefined;
     super.caughtUp();
   }
@@ -471,7 +476,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = to && this.wereTold(to, newName, newNameBytes);
     const asks = to !== undefined && targets.some(({ sink }) => sink.replaced !== undefined);
-    about.replaced = asks && this.#isWhole(to) ? this.#replaces(record, to) : undefined;
+    about.replaced = asks && this.#isWhole(to)
+      ? this.#replaces(record, to, nameKey(newName, newNameBytes))
+      : undefined;
+    if (from !== undefined) this.#renamedTo.get(from)?.delete(nameKey(name, nameBytes));
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (record.object < 0) return;
     const key = copyKey(words, record.object);
@@ -526,8 +534,12 @@ export class FanotifyHub extends TreeHub<Mark> {
     else if (isRemoval === (known !== 0)) this.#relinked.delete(words, object);
   }
 
-  /** Whether a rename into `to` took its name from another file; undefined where the kernel merged what tells it. */
-  #replaces(record: FanotifyRecord, to: Node<Mark>): boolean | undefined {
+  /** Whether a rename took the name `key` in `to` from another file; undefined where the kernel merged what tells it. */
+  #replaces(record: FanotifyRecord, to: Node<Mark>, key: string): boolean | undefined {
+    const named = this.#renamedTo.get(to);
+    if (named?.has(key)) return true;
+    if (named === undefined) this.#renamedTo.set(to, new Set([key]));
+    else named.add(key);
     let replaced = this.#findReplaced(record);
     if (replaced === undefined) {
       // The directory stays locked until all of it is queued.

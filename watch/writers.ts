@@ -30,6 +30,9 @@ const MASK = BigInt(FAN_MODIFY);
 /** What no event is asked of, by the legacy flag, which all kernels have. */
 const IGNORED = FAN_MARK_IGNORED_MASK | FAN_MARK_DONT_FOLLOW;
 
+/** The group of the process, opened when it is first asked, and how many may ask; -1 where the kernel gives none. */
+const shared: { group: number | undefined; users: number } = { group: undefined, users: 0 };
+
 /**
  * Asks the kernel. It has no call for that, but of a file that is open for writing it takes no ignore mark that the next
  * modification would remove anyway: it says that it did, and has none (`fanotify_add_inode_mark` in
@@ -38,23 +41,25 @@ const IGNORED = FAN_MARK_IGNORED_MASK | FAN_MARK_DONT_FOLLOW;
  */
 export class Writers {
   readonly #libc: Libc;
-  #group: number | undefined;
+  #isClosed = false;
 
   constructor(libc: Libc) {
     this.#libc = libc;
+    shared.users++;
   }
 
   /**
    * Whether the file is open for writing, or mapped so; undefined where the kernel does not say: without fanotify, on
-   * filesystems that it refuses, for a file that we may not read.
+   * filesystems that it refuses, for a file that we may not read, for one that is not there.
    */
   isWritten(path: string | Uint8Array): boolean | undefined {
+    if (this.#isClosed) return undefined;
     const libc = this.#libc;
-    const group = this.#group ??= this.#open();
+    const group = shared.group ??= this.#open();
     if (group < 0) return undefined;
     const bytes = cString(path);
     if (libc.fanotify_mark(group, FAN_MARK_ADD | IGNORED, MASK, AT_FDCWD, bytes) < 0) {
-      return libc.errno() === ENOENT ? false : undefined;
+      return undefined;
     }
     if (libc.fanotify_mark(group, FAN_MARK_REMOVE | IGNORED, MASK, AT_FDCWD, bytes) === 0) {
       return false;
@@ -71,9 +76,12 @@ export class Writers {
     return -1;
   }
 
-  /** Closes the group, if one was opened. */
+  /** Closes the group with the last one who may ask. */
   close(): void {
-    if (this.#group !== undefined && this.#group >= 0) this.#libc.close(this.#group);
-    this.#group = -1;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (--shared.users > 0) return;
+    if (shared.group !== undefined && shared.group >= 0) this.#libc.close(shared.group);
+    shared.group = undefined;
   }
 }
