@@ -583,3 +583,211 @@ test("names that are no text", () => {
   assert.deepEqual(saved?.pathBytes, bytes("/d/\xff"));
   assert.equal(saved?.attributes.coalesced?.[0], create);
 });
+
+// --- random work: whatever is held back, the picture that the events give is true ---
+
+/** Numbers from a seed (mulberry32). */
+function randomness(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+/** The version of a file that is not where it was said to be. */
+const GONE = -1;
+
+interface File {
+  version: number;
+  writers: number;
+}
+
+/** Files that programs make, write, rename and remove, and what one believes who knows the events alone. */
+class World {
+  readonly disk = new Map<string, File>();
+  readonly believed = new Map<string, number>();
+  readonly wrong: string[] = [];
+  readonly replaced = new Map<FileEvent, boolean>();
+  readonly log: string[] = [];
+  /** What an event is about, wherever that is when it is told. */
+  readonly #files = new WeakMap<FileEvent, File>();
+  readonly #saves: Saves;
+  readonly #open: File[] = [];
+  now = 0;
+  saved = 0;
+
+  constructor(options: SaveOptions) {
+    this.#saves = new Saves(
+      options,
+      (kind) => kind !== "access.close.write",
+      ({ path }) => (this.disk.get(path)?.writers ?? 0) > 0,
+      this.replaced,
+    );
+  }
+
+  #say(file: File, kind: Kind, path: string, from?: string, replaced?: boolean): void {
+    const event = new FileEvent(kind, path, false, this.now, "test");
+    if (from !== undefined) event.from = from;
+    if (replaced !== undefined) this.replaced.set(event, replaced);
+    this.#files.set(event, file);
+    this.log.push(`${this.now} ${kind} ${from ?? ""} ${path}`);
+    this.#told(this.#saves.push([event], this.now));
+  }
+
+  #told(events: readonly FileEvent[]): void {
+    for (const event of events) {
+      const { kind, path, from } = event;
+      if (event.attributes.coalesced !== undefined) this.saved++;
+      this.log.push(`    ${this.now} ${kind} ${from ?? ""} ${path}`);
+      const isThere = this.believed.has(path);
+      // Who hears of a file looks at it.
+      const seen = (this.#files.get(event) ?? this.disk.get(path))?.version ?? GONE;
+      if (kind === "create.file") {
+        if (isThere) this.wrong.push(`${kind} ${path}, which is there`);
+        this.believed.set(path, seen);
+      } else if (kind === "modify.data") {
+        if (!isThere) this.wrong.push(`${kind} ${path}, which is not there`);
+        this.believed.set(path, seen);
+      } else if (kind === "remove") {
+        if (!this.believed.delete(path)) this.wrong.push(`${kind} ${path}, which is not there`);
+      } else {
+        const moved = this.believed.get(from!);
+        if (moved === undefined) this.wrong.push(`${kind} ${from} -> ${path}, which is not there`);
+        this.believed.delete(from!);
+        // Who came too late for it under the old name finds it now.
+        this.believed.set(path, moved === undefined || moved === GONE ? seen : moved);
+      }
+    }
+  }
+
+  #nameOf(file: File): string | undefined {
+    return [...this.disk].find(([, other]) => other === file)?.[0];
+  }
+
+  /** Some time passes. */
+  wait(ms: number): void {
+    const end = this.now + ms;
+    for (let { due } = this.#saves; due <= end; { due } = this.#saves) {
+      this.now = Math.max(this.now, due);
+      this.#told(this.#saves.take(this.now));
+    }
+    this.now = end;
+  }
+
+  open(path: string): void {
+    let file = this.disk.get(path);
+    if (file === undefined) {
+      this.disk.set(path, file = { version: 0, writers: 0 });
+      file.writers++;
+      this.#say(file, "create.file", path);
+    } else file.writers++;
+    this.#open.push(file);
+  }
+
+  write(which: number): void {
+    const file = this.#open[which % this.#open.length];
+    if (file === undefined) return;
+    file.version++;
+    const path = this.#nameOf(file);
+    if (path !== undefined) this.#say(file, "modify.data", path);
+  }
+
+  close(which: number): void {
+    const [file] = this.#open.splice(which % this.#open.length, 1);
+    if (file === undefined) return;
+    file.writers--;
+    const path = this.#nameOf(file);
+    if (path !== undefined) this.#say(file, "access.close.write", path);
+  }
+
+  truncate(path: string): void {
+    const file = this.disk.get(path);
+    if (file === undefined) return;
+    file.version++;
+    this.#say(file, "modify.data", path);
+  }
+
+  rename(from: string, path: string, isKnown: boolean): void {
+    const file = this.disk.get(from);
+    if (file === undefined || from === path) return;
+    const replaced = this.disk.has(path);
+    this.disk.delete(from);
+    this.disk.set(path, file);
+    this.#say(file, "rename", path, from, isKnown ? replaced : undefined);
+  }
+
+  remove(path: string): void {
+    const file = this.disk.get(path);
+    if (file === undefined) return;
+    this.disk.delete(path);
+    this.#say(file, "remove", path);
+  }
+
+  lose(): void {
+    this.#told(this.#saves.flush());
+  }
+
+  /** What is wrong with what one believes when all is closed, or else when no more is told. */
+  end(isClosed: boolean): string[] {
+    while (isClosed && this.#open.length > 0) this.close(0);
+    this.wait(10_000);
+    this.lose();
+    for (const [path, { version }] of this.disk) {
+      const believed = this.believed.get(path);
+      if (believed !== version) this.wrong.push(`${path} is ${version}, believed ${believed}`);
+    }
+    for (const path of this.believed.keys()) {
+      if (!this.disk.has(path)) this.wrong.push(`${path} is not there`);
+    }
+    return this.wrong;
+  }
+}
+
+const NAMES = ["/d/a", "/d/a~", "/d/b", "/d/t", "/d/4913", "/e/a"];
+
+for (const options of [FINISH, ATOMIC, BOTH]) {
+  const on = Object.keys(options).join(", ");
+  test(`${on}: random work leaves a true picture`, () => {
+    let saved = 0;
+    for (let seed = 0; seed < 3000; seed++) {
+      const random = randomness(seed);
+      const name = () => NAMES[random(NAMES.length)]!;
+      const world = new World({ atomicSave: false, writeFinish: false, ...options });
+      const isSlow = seed % 3 === 0;
+      for (let step = 0; step < 40; step++) {
+        if (random(4) === 0) world.wait(random(isSlow ? 700 : 60));
+        switch (random(10)) {
+          case 0:
+          case 1:
+            world.open(name());
+            break;
+          case 2:
+          case 3:
+            world.write(random(100));
+            break;
+          case 4:
+          case 5:
+            world.close(random(100));
+            break;
+          case 6:
+          case 7:
+            world.rename(name(), name(), random(5) > 0);
+            break;
+          case 8:
+            world.remove(name());
+            break;
+          case 9:
+            if (random(2) === 0) world.truncate(name());
+            else if (random(5) === 0) world.lose();
+        }
+      }
+      const wrong = world.end(random(2) === 0);
+      assert.deepEqual(wrong, [], `seed ${seed}\n${world.log.join("\n")}`);
+      saved += world.saved;
+    }
+    assert.equal(saved > 100, "atomicSave" in options, `${saved} saves`);
+  });
+}
