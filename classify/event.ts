@@ -56,7 +56,7 @@ export interface Attributes {
   readonly reason?: string;
   /** `modify.data` of a save: the events that it stands for. */
   readonly coalesced?: readonly WatchEvent[];
-  /** With `writeFinish`: told before the writer has closed the file, for there was no more to wait for. */
+  /** With `writeFinish`: told before the file was seen to be closed, for there was no more to wait for. */
   readonly unfinished?: true;
   /** What others put in. */
   readonly [name: string]: unknown;

@@ -24,7 +24,7 @@ interface Looks {
 }
 
 /**
- * Says `MS KIND PATH`, `MS rename FROM -> PATH` with `!` behind it where another file had the name and `?` where that is not
+ * Says `MS KIND PATH`, `~` before the kind of what was found by looking, `MS rename FROM -> PATH` with `!` behind it where another file had the name and `?` where that is not
  * known, a slash after a directory; gives what was told in the same words. An end without words is the end of the clock.
  */
 function play(options: Partial<SaveOptions>, script: string, looks: Looks = {}): string[] {
@@ -55,8 +55,9 @@ function play(options: Partial<SaveOptions>, script: string, looks: Looks = {}):
     }
   };
   for (const line of script.trim().split("\n")) {
-    const [, ms, kind, left, rest = "", mark] = /^\s*(\d+) (\S+) (?:(\S+) -> )?([^\s!?]*)([!?])?$/
-      .exec(line)!;
+    const [, ms, found, kind, left, rest = "", mark] =
+      /^\s*(\d+) (~)?(\S+) (?:(\S+) -> )?([^\s!?]*)([!?])?$/
+        .exec(line)!;
     const now = Number(ms);
     until(now - 0.5);
     if (kind === "close") {
@@ -69,6 +70,7 @@ function play(options: Partial<SaveOptions>, script: string, looks: Looks = {}):
       const isDirectory = rest.endsWith("/");
       const path = `/${isDirectory ? rest.slice(0, -1) : rest}`;
       const event = new FileEvent(kind as Kind, path, isDirectory, now, "test");
+      if (found !== undefined) event.synthetic = true;
       if (left !== undefined) event.from = `/${isDirectory ? left.slice(0, -1) : left}`;
       if (/^rename(\.in)?$/.test(kind!) && mark !== "?") replaced.set(event, mark === "!");
       note(now, saves.push([event], now));
@@ -471,6 +473,18 @@ const CASES: Case[] = [
       ${UNKNOWN - 1} modify.data a`,
     told: [`${UNKNOWN - 1 + UNKNOWN} modify.data a`],
     looks: { unknown: true },
+  },
+  {
+    name: "what is found by looking is told at once, unless it is open",
+    options: FINISH,
+    script: `
+      0 ~create.file a
+      0 ~modify.data b
+      0 ~create.file c
+      9 closed c
+      9 access.close.write c`,
+    told: ["0 create.file a", "0 modify.data b", "9 create.file c"],
+    looks: { open: new Set(["c"]) },
   },
   {
     name: "links and what is no file are told at once",

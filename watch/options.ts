@@ -57,7 +57,8 @@ export interface WatchOptions {
   atomicSave?: boolean;
   /**
    * Tell of a new or changed file once nobody has it open for writing: one `create`, at most one `modify.data`. What is
-   * told before that (it was renamed or removed, events were lost, the watcher was closed) has `attributes.unfinished`.
+   * told before its close is seen (it was renamed or removed, events were lost, the watcher was closed) has
+   * `attributes.unfinished`.
    * Default `false`.
    */
   writeFinish?: boolean;

@@ -214,7 +214,13 @@ export class Saves {
     if (known !== undefined) this.#release(known);
     if (!isFile) return void this.#out.push(event);
     const hold = this.#hold(event, key, now, true);
-    hold.open.add(key);
+    if (this.#mayClose(event)) hold.open.add(key);
+    else this.#check(hold, now);
+  }
+
+  /** Whether a close may come: of what was found by looking it may have come before. */
+  #mayClose(event: FileEvent): boolean {
+    return event.synthetic === undefined || this.#isWritten(event) === true;
   }
 
   #modified(event: FileEvent, key: string, now: number): void {
@@ -222,8 +228,9 @@ export class Saves {
     if (known !== undefined) {
       known.open.add(key);
       this.#add(known, event, key, now);
-    } else if (this.#options.writeFinish) this.#hold(event, key, now, false).open.add(key);
-    else this.#out.push(event);
+    } else if (this.#options.writeFinish && this.#mayClose(event)) {
+      this.#hold(event, key, now, false).open.add(key);
+    } else this.#out.push(event);
   }
 
   /** A file is written in place that was copied to its backup just now. */
