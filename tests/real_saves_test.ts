@@ -168,6 +168,8 @@ const MIB = 1024 * 1024;
 for (const way of ["inotify", "filesystem"] as const) {
   const skip = way === "filesystem" && !isRoot && "needs root";
   const settings = { skip, timeout: 60_000 };
+  const noPerl = skip || (!isInstalled("perl") && "perl is not installed");
+  const withPerl = { ...settings, skip: noPerl };
   const FINISH = { writeFinish: true };
 
   test(`${way}: cp of 64 MiB is told when all of it is there`, settings, async () => {
@@ -201,7 +203,7 @@ for (const way of ["inotify", "filesystem"] as const) {
     });
   });
 
-  test(`${way}: a file that stays open is told as unfinished by close()`, settings, async () => {
+  test(`${way}: a file that stays open is told as unfinished by close()`, withPerl, async () => {
     await onStage(way, FINISH, async ({ tree, observer, told, settled }) => {
       const log = openSync(join(tree, "log"), "w");
       try {
@@ -242,7 +244,7 @@ for (const way of ["inotify", "filesystem"] as const) {
     );
   });
 
-  const noCompiler = skip || (!isInstalled("cc") && "cc is not installed");
+  const noCompiler = noPerl || (!isInstalled("cc") && "cc is not installed");
   test(`${way}: a file that is mapped is told when the map is gone`, {
     ...settings,
     skip: noCompiler,
