@@ -132,6 +132,29 @@ async function onStage(
   }
 }
 
+test("poll: a file that stays open is told once it is closed", { timeout: 60_000 }, async () => {
+  const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-saves-")));
+  const events = ["create"];
+  const observer = new Observer(watch(base, { backend: "poll", writeFinish: true, events }));
+  const told = () => observer.events.map(({ kind, path }) => `${kind} ${path.slice(base.length)}`);
+  try {
+    await within(observer.watcher.ready, "the watcher");
+    const file = openSync(join(base, "file"), "w");
+    try {
+      mkdirSync(join(base, "directory"));
+      await observer.until(() => told().length > 0, "another");
+      assert.deepEqual(told(), ["create.directory /directory"]);
+    } finally {
+      closeSync(file);
+    }
+    await observer.until(() => told().length > 1, "the file");
+    assert.deepEqual(told(), ["create.directory /directory", "create.file /file"]);
+  } finally {
+    await observer.close();
+    rmSync(base, { recursive: true });
+  }
+});
+
 test("a backend of one's own", async () => {
   const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-saves-")));
   const path = join(base, "file");

@@ -6,6 +6,7 @@ import { FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 import { Filter } from "../watch/filter.ts";
 import {
+  AGAIN,
   EXCHANGE,
   LONGEST,
   QUIET,
@@ -77,8 +78,8 @@ function play(options: Partial<SaveOptions>, script: string, looks: Looks = {}):
     }
   }
   until(1e6);
-  assert.equal(saves.due, Infinity);
   note(1e6, saves.flush());
+  assert.equal(saves.due, Infinity);
   return told;
 }
 
@@ -485,6 +486,15 @@ const CASES: Case[] = [
       9 access.close.write c`,
     told: ["0 create.file a", "0 modify.data b", "9 create.file c"],
     looks: { open: new Set(["c"]) },
+  },
+  {
+    name: "where no close is told, a look tells it",
+    options: FINISH,
+    script: `
+      0 create.file a
+      1000 closed a`,
+    told: [`${UNOPENED + AGAIN} create.file a`],
+    looks: { open: new Set(["a"]) },
   },
   {
     name: "links and what is no file are told at once",

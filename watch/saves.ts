@@ -36,6 +36,9 @@ export const UNOPENED = 50;
  */
 export const UNKNOWN = 2000;
 
+/** How often a file that is open is looked at again, in ms: not everyone who tells of files tells of a close (polling). */
+export const AGAIN = 2000;
+
 /**
  * How long after the last word on a closed file the rest of a save may come, in ms: the rename over the old file, the
  * removal of its backup. Nothing but a name stands between, but a program may set times, owners and attributes first.
@@ -87,6 +90,8 @@ interface Hold {
   readonly isNew: boolean;
   /** Whether one of `open` is still open, as a look told. */
   isWritten: boolean | "unasked" | "unknown";
+  /** When that was. */
+  lookedAt: number;
   /** A new file that was removed already. */
   isGone: boolean;
   aside: Aside | undefined;
@@ -251,6 +256,7 @@ export class Saves {
     // Another writer has it open still, and its close will be told.
     if (this.#options.writeFinish && this.#isWritten(hold.names.get(key)!) === true) {
       hold.isWritten = true;
+      hold.lookedAt = now;
       return;
     }
     hold.open.delete(key);
@@ -345,6 +351,7 @@ export class Saves {
       last: now,
       isNew,
       isWritten: "unasked",
+      lookedAt: now,
       isGone: false,
       aside: undefined,
       saved: undefined,
@@ -422,7 +429,7 @@ export class Saves {
   /** Nothing more came in time. */
   #late(hold: Hold, now: number): void {
     if (hold.saved !== undefined) return this.#finish(hold, now);
-    if (hold.open.size > 0 && hold.isWritten !== true) this.#look(hold, now);
+    if (hold.open.size > 0) this.#look(hold, now);
     const isOver = now - hold.since >= LONGEST;
     if (hold.open.size === 0) {
       this.#check(hold, now);
@@ -435,6 +442,7 @@ export class Saves {
   /** Asks whether the files that were not closed are open at all. */
   #look(hold: Hold, now: number): void {
     hold.isWritten = "unknown";
+    hold.lookedAt = now;
     for (const key of [...hold.open]) {
       const isWritten = this.#isWritten(hold.names.get(key)!);
       if (isWritten === true) hold.isWritten = true;
@@ -532,14 +540,14 @@ function modified(last: FileEvent, { path, pathBytes }: Name, attributes: Attrib
 
 /** When nothing more is to be expected. */
 function dueOf(hold: Hold, { writeFinish }: SaveOptions): number {
-  const { since, last, open, isWritten, saved, aside } = hold;
+  const { since, last, open, isWritten, lookedAt, saved, aside } = hold;
   if (saved !== undefined) return last + EXCHANGE;
   if (open.size === 0) return last + QUIET;
   const asks = isWritten === "unasked"
     ? last + UNOPENED
     : isWritten === "unknown"
     ? last + UNKNOWN
-    : Infinity;
+    : lookedAt + AGAIN;
   return writeFinish && aside === undefined ? asks : Math.min(asks, since + LONGEST);
 }
 
