@@ -475,7 +475,8 @@ export class FanotifyHub extends TreeHub<Mark> {
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = to && this.wereTold(to, newName, newNameBytes);
-    const asks = to !== undefined && targets.some(({ sink }) => sink.replaced !== undefined);
+    const asks = to !== undefined &&
+      this.feedsOf(to).some(({ sink }) => sink.replaced !== undefined);
     about.replaced = asks && this.#isWhole(to)
       ? this.#replaces(record, to, nameKey(newName, newNameBytes))
       : undefined;
