@@ -49,6 +49,10 @@ export const WATCH: Synopsis = {
     },
     { name: "ignore", value: "GLOB", repeatable: true, about: "leave out; may be repeated" },
     { name: "no-recursive", about: "not what is below the directories in the paths" },
+    {
+      name: "wait-for-path",
+      about: "wait for a path that is not there, and again when it has gone",
+    },
     { name: "scope", value: "SCOPE", about: "tree (default), mount or filesystem" },
     { name: "backend", value: "NAME", about: "auto (default), fanotify, inotify or poll" },
     { name: "actor", about: "tell who did it (CAP_SYS_ADMIN)" },
@@ -134,6 +138,7 @@ function watchOptions(
     metadata: args.has("metadata"),
     atomicSave: args.has("atomic-save"),
     writeFinish: args.has("write-finish"),
+    missing: args.has("wait-for-path") ? "wait" : "error",
     ...(events.length > 0 ? { events } : {}),
     ignore: outputFiles.length === 0 ? ignored : [...ignored, (path) => outputFiles.includes(path)],
     ...(scope === undefined ? {} : { scope: scope as NonNullable<WatchOptions["scope"]> }),

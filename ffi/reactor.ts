@@ -12,6 +12,7 @@ import {
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
   epoll_event,
+  EPOLLET,
   EPOLLIN,
   EPOLLONESHOT,
 } from "./abi/poll.ts";
@@ -39,12 +40,15 @@ export class Reactor {
     this.#libc = libc;
   }
 
-  /** Calls `ready` once `fd` is readable, and again after each {@linkcode arm}, until {@linkcode remove}. */
-  add(fd: number, ready: () => void): void {
+  /**
+   * Calls `ready` once `fd` is readable, and again after each {@linkcode arm}, until {@linkcode remove}; for `"wake"` each
+   * time that the file wakes those who wait for it.
+   */
+  add(fd: number, ready: () => void, when: "readable" | "wake" = "readable"): void {
     this.#ready.set(fd, ready); // first, for the loop ends when there is nothing to wait for
     try {
       if (this.#epoll < 0) this.#start();
-      this.#control(EPOLL_CTL_ADD, fd);
+      this.#control(EPOLL_CTL_ADD, fd, when === "wake" ? EPOLLET : EPOLLONESHOT);
     } catch (error) {
       this.#ready.delete(fd);
       throw error;
@@ -103,10 +107,10 @@ export class Reactor {
     await waiter.close();
   }
 
-  #control(operation: number, fd: number): void {
+  #control(operation: number, fd: number, how: number = EPOLLONESHOT): void {
     const event = new Uint8Array(epoll_event.size);
     const view = new DataView(event.buffer);
-    view.setUint32(epoll_event.events, EPOLLIN | EPOLLONESHOT, true);
+    view.setUint32(epoll_event.events, (EPOLLIN | how) >>> 0, true);
     view.setInt32(epoll_event.data, fd, true);
     if (this.#libc.epoll_ctl(this.#epoll, operation, fd, event) < 0) {
       throw systemError(this.#libc, "wait for events", { syscall: "epoll_ctl" });

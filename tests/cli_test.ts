@@ -732,6 +732,17 @@ test("watch: --write-finish waits for the close", async () => {
   assert.deepEqual(run.lines, told.map((line) => line.replace(" ", ` ${at.path}/`)));
 });
 
+test("watch: --wait-for-path waits for a path that is not there", async () => {
+  using at = new TemporaryDirectory();
+  const path = join(at.path, "a", "b");
+  await using run = await new Run(["watch", "--wait-for-path", "--count=2", path]).armed();
+  await run.until("the gap", () => run.stderr.includes(`Not covered: ${path}: it is not there`));
+  mkdirSync(join(path, "c"), { recursive: true });
+  assert.equal(await run.status(), 0);
+  const told = run.lines.map((line) => line.split(" ").slice(-1)[0]);
+  assert.deepEqual(told, [path, join(path, "c")]);
+});
+
 test("watch: --backend inotify cannot watch a filesystem, and says what can", async () => {
   const { status, stderr } = await runToEnd([
     "watch",

@@ -82,7 +82,10 @@ export class DescriptorHub extends Hub<string> {
 
   protected override turn(): boolean {
     const pending = this.#backlog.first();
-    if (pending === undefined) return false;
+    if (pending === undefined) {
+      this.caughtUp();
+      return false;
+    }
     try {
       this.#process(pending);
     } finally {

@@ -114,7 +114,15 @@ export class FanotifyHub extends TreeHub<Mark> {
     this.#withDirectory(feed, (directory) => {
       this.#wholes.add(feed, directory);
       this.#linkTops();
-      this.anchor(feed, this.#targetNode(feed, directory));
+      const node = this.#targetNode(feed, directory);
+      this.anchor(feed, node);
+      if (!feed.isLate) return;
+      try {
+        this.armLate(feed, node);
+      } catch (error) {
+        this.remove(feed);
+        throw error;
+      }
     });
   }
 
@@ -191,9 +199,9 @@ export class FanotifyHub extends TreeHub<Mark> {
   protected override mark(node: Node<Mark>): Marked {
     const shown = this.tree.path(node);
     const isOurs = this.feedsOf(node).some((feed) => !this.#wholes.has(feed));
-    if (!isOurs && node.parent !== null && this.#isWhole(node.parent)) {
+    if (!isOurs && this.#isWhole(node.parent ?? node)) {
       // The filesystem's mark covers it; all that is needed is to know it.
-      if (node.tag.mark !== undefined) return "known";
+      if (node.parent === null || node.tag.mark !== undefined) return "known";
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
@@ -389,7 +397,8 @@ export class FanotifyHub extends TreeHub<Mark> {
       this.#selfGone(child ?? node, bits, about);
     }
     if (name === ".") {
-      const inherited = node.parent === null ? [] : this.feedsOf(node.parent);
+      const { parent } = node;
+      const inherited = parent === null ? [] : this.takersOf(parent, node.name, node.nameBytes);
       this.own(node, new Set([...inherited, ...node.tag.anchors]).values().toArray(), kinds, about);
       return;
     }
@@ -407,7 +416,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       const added = known
         ? child
         : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
-      const isAnew = !this.#isWhole(node) && (bits & FAN_DELETE) === 0;
+      const isAnew = !this.#isCovered(added) && (bits & FAN_DELETE) === 0;
       if (isAnew && this.isRecursive(added)) {
         this.armNew(added, this.feedsOf(added).filter((feed) => !told.includes(feed)), about);
       }
@@ -417,15 +426,8 @@ export class FanotifyHub extends TreeHub<Mark> {
 
   /** The kernel announces the end of a target that has a mark of its own. */
   #selfGone(node: Node<Mark>, bits: number, about: Circumstances): void {
-    for (const feed of [...node.tag.anchors]) {
-      if (feed.only !== undefined) continue;
-      this.rootGone(
-        feed,
-        node,
-        (bits & FAN_DELETE_SELF) !== 0 ? "remove.directory" : "rename.out",
-        about,
-      );
-    }
+    const kind = (bits & FAN_DELETE_SELF) !== 0 ? "remove.directory" : "rename.out";
+    for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, kind, about);
   }
 
   /** The directory whose removal `record` announces is known no more. */
@@ -469,7 +471,6 @@ export class FanotifyHub extends TreeHub<Mark> {
     const isWanted = from !== undefined && this.feedsOf(from).length > 0 ||
       to !== undefined && this.feedsOf(to).length > 0;
     if (!isWanted && child === undefined) return;
-    const sources = from === undefined ? [] : this.audience(from);
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
@@ -494,9 +495,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     // The directory that was there must have been empty; what the kernel still says of it is of no name.
     if (replaced !== undefined && replaced !== child) this.tree.move(replaced, null, "?");
     if (child !== undefined) {
-      for (const feed of [...child.tag.anchors]) {
-        if (feed.only === undefined) this.rootGone(feed, child, "rename.out", about);
-      }
+      this.targetsMoved(child, about);
       if (to === undefined) this.#abandon(child);
       else {
         this.tree.move(child, to, newName, newNameBytes);
@@ -506,9 +505,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (to === undefined) return;
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
-    const isNew = !this.#isWhole(to) && node.tag.mark?.isInode !== true;
-    const newcomers = isNew ? feeds : this.newcomers(node, sources);
-    if (newcomers.some((feed) => feed.recursive)) this.armNew(node, newcomers, about);
+    const isNew = !this.#isCovered(node) && node.tag.mark?.isInode !== true;
+    const knowing = from === undefined ? [] : this.takersOf(from, name, nameBytes);
+    const newcomers = isNew ? feeds : this.newcomers(node, knowing);
+    if (newcomers.some((feed) => feed.looksInto)) this.armNew(node, newcomers, about);
   }
 
   /**
@@ -600,6 +600,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const { key, isDirectory, last, actual } of astray) {
         const node = isDirectory ? this.#table.get(key, 0) : undefined;
         if (node !== undefined && actual !== undefined) {
+          this.targetsMoved(node, now);
           this.tree.move(node, actual.directory, actual.name, actual.nameBytes);
         }
         if (last === undefined) this.found(actual!, isDirectory, now);
@@ -642,6 +643,11 @@ export class FanotifyHub extends TreeHub<Mark> {
   #isWhole(node: Node<Mark>): boolean {
     const key = node.tag.mark?.key;
     return key !== undefined && this.#wholes.covers(key);
+  }
+
+  /** Whether marks on whole filesystems feed all who want what happens in `node`: then it needs none of its own. */
+  #isCovered(node: Node<Mark>): boolean {
+    return this.#isWhole(node) && this.feedsOf(node).every((feed) => this.#wholes.has(feed));
   }
 
   // --- from a handle to a directory ---

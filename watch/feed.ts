@@ -30,8 +30,14 @@ export interface FeedInit {
   readonly directory: string;
   /** What globs are relative to. */
   readonly root: string;
-  /** The name of the watched file within `directory`. */
+  /** The name that is watched within `directory`, and nothing else of it. */
   readonly only?: string;
+  /** Whether what is in a directory of the name `only` is watched too, whenever there is one. */
+  readonly isLasting?: boolean;
+  /** Whether what is there is announced: the target appeared while it was waited for. */
+  readonly isLate?: boolean;
+  /** Called once its directory has gone; not to change the hub at once. */
+  readonly onGone?: () => void;
   readonly recursive: boolean;
   readonly backend: string;
   readonly filter: Filter;
@@ -64,6 +70,8 @@ export class Feed {
   readonly directory: string;
   readonly root: string;
   readonly only: string | undefined;
+  readonly isLasting: boolean;
+  readonly isLate: boolean;
   readonly recursive: boolean;
   readonly backend: string;
   readonly filter: Filter;
@@ -80,6 +88,7 @@ export class Feed {
   gone: string | undefined;
   /** What repairs losses, where that was asked for. */
   recovery: Recovery | undefined;
+  readonly #onGone: (() => void) | undefined;
   #events: FileEvent[] = [];
   /** Events that nobody asked for, but that change the names that are there. */
   readonly #unasked = new Set<FileEvent>();
@@ -89,12 +98,27 @@ export class Feed {
     this.directory = init.directory;
     this.root = init.root;
     this.only = init.only;
+    this.isLasting = init.isLasting ?? false;
+    this.isLate = init.isLate ?? false;
+    this.#onGone = init.onGone;
     this.recursive = init.recursive;
     this.backend = init.backend;
     this.filter = init.filter;
     this.sink = init.sink;
     this.actor = init.actor;
     this.mounts = init.mounts;
+  }
+
+  /** Whether somebody has to look into the directories that it is fed from. */
+  get looksInto(): boolean {
+    return this.recursive || this.isLasting;
+  }
+
+  /** The target is not covered any more. */
+  end(reason: string): void {
+    if (this.gone !== undefined) return;
+    this.gone = reason;
+    this.#onGone?.();
   }
 
   /** A path of the hub's tree in the user's spelling. */

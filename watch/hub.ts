@@ -15,6 +15,7 @@ export abstract class Hub<Home> {
   protected readonly reactor: Reactor;
   /** Those who are fed. */
   protected readonly homes: Map<Feed, Home> = new Map();
+  #settling: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running = false;
   #closed = false;
@@ -89,6 +90,26 @@ export abstract class Hub<Home> {
     }, delay);
   }
 
+  /** Resolves once everything was processed that is queued now. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#settling.push(resolve);
+      if (this.#closed) this.#settle();
+      else this.runLater(0);
+    });
+  }
+
+  /** What was queued is processed. */
+  protected caughtUp(): void {
+    this.#settle();
+  }
+
+  #settle(): void {
+    const settling = this.#settling;
+    this.#settling = [];
+    for (const resolve of settling) resolve();
+  }
+
   /** Whether it was closed with its last feed. */
   get isClosed(): boolean {
     return this.#closed;
@@ -101,6 +122,7 @@ export abstract class Hub<Home> {
     clearTimeout(this.#timer);
     this.reactor.remove(this.fd);
     this.closeQueue();
+    this.#settle();
   }
 
   /** Bytes read so far. */

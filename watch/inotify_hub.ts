@@ -245,7 +245,7 @@ export class InotifyHub extends TreeHub<number> {
       for (const feed of [...node.tag.anchors]) {
         feed.flush();
         feed.sink.lost(feed.path, "the filesystem was unmounted");
-        feed.gone = "the filesystem was unmounted";
+        feed.end("the filesystem was unmounted");
         this.release(feed, node);
       }
       return;
@@ -253,7 +253,7 @@ export class InotifyHub extends TreeHub<number> {
     if ((mask & (IN_DELETE_SELF | IN_MOVE_SELF)) !== 0) {
       const kind = (mask & IN_MOVE_SELF) !== 0 ? "rename.out" : "remove.directory";
       for (const feed of [...node.tag.anchors]) {
-        if (feed.only === undefined) this.rootGone(feed, node, kind, about);
+        this.rootGone(feed, node, kind, about);
       }
       if ((mask & IN_MOVE_SELF) !== 0 && node.parent === null) this.disarm(node);
       return;
@@ -284,11 +284,12 @@ export class InotifyHub extends TreeHub<number> {
     const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = toNode && this.wereTold(toNode, newName, newNameBytes);
-    const sources = from === undefined ? [] : this.audience(from);
+    const sources = from === undefined ? [] : this.takersOf(from, name, nameBytes);
     this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);
     if (!isDirectory) return;
     const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
     if (child !== undefined) {
+      this.targetsMoved(child, about);
       const path = this.tree.path(child);
       this.tree.move(child, toNode ?? null, toNode === undefined ? path : newName, newNameBytes);
       this.disarm(child);
@@ -308,7 +309,7 @@ export class InotifyHub extends TreeHub<number> {
     const child = known ?? this.tree.add(node, name, this.newTag(), nameBytes);
     const feeds = this.feedsOf(child);
     const newcomers = known?.tag.mark === undefined ? feeds : this.newcomers(known, knowing);
-    if (newcomers.some((feed) => feed.recursive)) this.armNew(child, newcomers, about);
+    if (newcomers.some((feed) => feed.looksInto)) this.armNew(child, newcomers, about);
     else if (known === undefined) this.tree.remove(child);
   }
 }

@@ -29,7 +29,6 @@ export class Looker {
   readonly #libc: Libc;
   /** Inode → where and under which name it appeared. */
   readonly #seen = new Map<number, { readonly device: string; readonly path: string }>();
-  #forgot = false;
   #skip = 0;
   #run = 0;
 
@@ -72,7 +71,7 @@ export class Looker {
       : { kind: `create.${status.type}` };
   }
 
-  /** A new file or another link of one? A file that has several names was born under the first. */
+  /** A new file or another link of one? Of one that has several names already the first may be anywhere. */
   #file(path: string, status: FileStatus, since: number): Look {
     const { inode, device, links, birthTime } = status;
     const seen = this.#seen.get(inode);
@@ -80,14 +79,10 @@ export class Looker {
       if (seen?.device === device && seen.path !== path) return this.#link(seen.path, status);
       // The kernel's clock of birth times ticks every few ms behind ours.
       if (birthTime !== undefined && birthTime < since - 20) return { kind: "create.link" };
-      if (birthTime === undefined || this.#forgot) return GONE;
     }
-    if (this.#seen.size >= REMEMBERED) {
-      this.#seen.delete(this.#seen.keys().next().value!);
-      this.#forgot = true;
-    }
+    if (this.#seen.size >= REMEMBERED) this.#seen.delete(this.#seen.keys().next().value!);
     this.#seen.set(inode, { device, path });
-    return { kind: "create.file" };
+    return links > 1 ? GONE : { kind: "create.file" };
   }
 
   /** Another link of what appeared at `path`, which may have been renamed or removed since. */

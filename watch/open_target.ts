@@ -9,7 +9,7 @@ import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
 import { fanotifyMask, ON_MOUNT } from "../classify/fanotify.ts";
 import type { FanotifyHub } from "./fanotify_hub.ts";
-import { Feed, type FeedSink } from "./feed.ts";
+import { Feed, type FeedInit, type FeedSink } from "./feed.ts";
 import { KINDS } from "../classify/kinds.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Hub } from "./hub.ts";
@@ -28,6 +28,8 @@ export interface HubSession extends BackendSession {
   bytesRead(): number;
   /** How many names are remembered for recovery. */
   names(): number;
+  /** Resolves once everything was processed that is queued now. */
+  settled(): Promise<void>;
 }
 
 /** One way to watch a target. */
@@ -40,7 +42,7 @@ interface Way {
 }
 
 /** What feeds a feed: a hub, or what is its alone. */
-type Source = Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "remove">;
+type Source = Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "settled" | "remove">;
 
 /** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
 export async function openTarget(
@@ -48,6 +50,7 @@ export async function openTarget(
   settings: Settings,
   sink: FeedSink,
   isWanted: () => boolean,
+  init: Pick<FeedInit, "isLate" | "onGone"> = {},
 ): Promise<HubSession> {
   const refusals: string[] = [];
   let failure: unknown;
@@ -56,6 +59,7 @@ export async function openTarget(
     const feed = new Feed(
       {
         ...target,
+        ...init,
         backend: way.backend,
         filter: settings.filter,
         sink,
@@ -69,7 +73,9 @@ export async function openTarget(
     try {
       const hub = await way.open(feed, isWanted);
       sink.onDropped = (events) => recovery?.dropped(events);
-      recovery?.begin();
+      // What is announced is told once the queue is read: until then records may tell it again.
+      if (init.isLate) void hub.settled().then(() => recovery?.begin());
+      else recovery?.begin();
       return session(way, hub, feed, settings, refusals);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -211,6 +217,7 @@ function session(
     kernelHoldsAll: settings.queue === "unlimited" && isPrivileged,
     coverage: () => ({ by: way.by, watches: hub.marks(feed), gaps: gaps() }),
     bytesRead: () => hub.bytesRead,
+    settled: () => hub.settled(),
     names: () => feed.recovery?.names ?? 0,
     resume() {
       feed.recovery?.resume();

@@ -35,6 +35,11 @@ export interface WatchOptions {
   ignoreProcesses?: Iterable<number | "self">;
   /** Filesystem types left out where a watch crosses mounts: `["tmpfs"]`. */
   ignoreFilesystems?: readonly string[];
+  /**
+   * A path that is not there: `"error"` rejects, `"wait"` watches for it to appear, and again whenever it has gone. Default
+   * `"error"`.
+   */
+  missing?: "error" | "wait";
   /** Attach who did it. Needs fanotify and CAP_SYS_ADMIN; without, it is absent. Default `false`. */
   actor?: boolean;
   /** Tell which metadata changed. Not yet. */
@@ -73,6 +78,7 @@ export interface Settings {
   readonly backend: "auto" | "fanotify" | "inotify" | "poll" | Backend;
   readonly filter: Filter;
   readonly ignoreFilesystems: ReadonlySet<string>;
+  readonly missing: "error" | "wait";
   readonly actor: boolean;
   readonly recover: "diff" | "signal";
   readonly queue: "kernel" | "unlimited";
@@ -87,6 +93,7 @@ const CHOICES = {
   scope: ["tree", "mount", "filesystem"],
   backend: ["auto", "fanotify", "inotify", "poll"],
   queue: ["kernel", "unlimited"],
+  missing: ["error", "wait"],
   recover: ["diff", "signal"],
 } as const;
 
@@ -135,6 +142,7 @@ export function settle(options: WatchOptions): Settings {
       hint: `leave ${name} out; a later version of sentinode has it`,
     });
   }
+  if (options.missing === "wait") refuseToWait(options);
   const { signal } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`Cannot watch with signal ${show(signal)}: not an AbortSignal`);
@@ -153,12 +161,23 @@ export function settle(options: WatchOptions): Settings {
     backend: (options.backend ?? "auto") as Settings["backend"],
     filter,
     ignoreFilesystems: checkFilesystems(options.ignoreFilesystems ?? []),
+    missing: options.missing ?? "error",
     actor: options.actor ?? false,
     recover: options.recover ?? "diff",
     queue: options.queue ?? "kernel",
     saves,
     signal,
   };
+}
+
+/** Who cannot wait for a path: a whole mount or filesystem is there or not, and others' backends look themselves. */
+function refuseToWait({ scope = "tree", backend }: WatchOptions): void {
+  const why = scope !== "tree"
+    ? `scope is ${show(scope)}`
+    : isBackend(backend)
+    ? "the backend is not a built-in one"
+    : undefined;
+  if (why !== undefined) throw new TypeError(`Cannot watch with missing "wait": ${why}`);
 }
 
 function isBackend(value: unknown): value is Backend {

@@ -44,12 +44,18 @@ export class Poller {
   /** Learns what is there; from then on changes are found. */
   async open(): Promise<void> {
     this.#inode = this.#rootInode();
-    await this.#look(KNOWN_WITH_STATUS);
+    // What appeared while it was waited for is news.
+    await this.#look(this.#feed.isLate ? BY_STATUS : KNOWN_WITH_STATUS);
     this.#later(INTERVAL);
   }
 
   marks(): number {
     return 0;
+  }
+
+  /** What was found is told at once. */
+  settled(): Promise<void> {
+    return Promise.resolve();
   }
 
   resume(): void {
@@ -94,7 +100,7 @@ export class Poller {
     if (feed.only === undefined) {
       feed.event("remove.directory", feed.directory, true, circumstances());
     }
-    feed.gone = "it was removed";
     feed.flush();
+    feed.end("it was removed");
   }
 }

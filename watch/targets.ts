@@ -13,9 +13,9 @@ import {
   mountOf,
   parseMountInfo,
 } from "../backends/mounts/mountinfo.ts";
-import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import { systemError, UnsupportedError } from "../ffi/errno.ts";
-import { fileStatus, readLink, readText } from "../ffi/file.ts";
+import { fileStatus, pathOfFd, readLink, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString, decodeText } from "../ffi/text.ts";
 import type { Settings } from "./options.ts";
@@ -28,10 +28,16 @@ export interface Target {
   readonly directory: string;
   /** What globs are relative to: the path that was asked for, or the directory of a file. */
   readonly root: string;
-  /** The name within `directory` that is meant, for a file. */
+  /** The name within `directory` that is meant: of a file, or of a path that may come and go. */
   readonly only: string | undefined;
+  /** Whether what is in a directory of that name is meant too, whenever there is one. */
+  readonly isLasting: boolean;
   readonly recursive: boolean;
   readonly mount: { readonly point: string; readonly type: string };
+  /** Which mount that is; ids are given anew soon, so what is mounted counts as well. */
+  readonly mountKey: string;
+  /** Whether it is mounted on the path that was asked for, or below. */
+  readonly isInner: boolean;
   /** Mount points below, which are other targets or left out. */
   readonly mounts: ReadonlySet<string>;
 }
@@ -69,12 +75,18 @@ export function absolutePath(libc: Libc, path: string | URL): string {
   return posix.join(decodeText(cwd), text);
 }
 
-/** What has to be watched for `path`. Throws `SystemError` where there is no such path, or it is not reachable. */
-export function resolveTargets(
-  libc: Libc,
-  path: string,
-  settings: Settings,
-): { readonly targets: Target[]; readonly leftOut: LeftOut[] } {
+/** What has to be watched for a path, and what of it is not. */
+export interface Resolved {
+  readonly targets: Target[];
+  readonly leftOut: LeftOut[];
+}
+
+/**
+ * What has to be watched for `path`. Throws `SystemError` where there is no such path, unless it is waited for, or it is
+ * not reachable.
+ */
+export function resolveTargets(libc: Libc, path: string, settings: Settings): Resolved {
+  if (settings.missing === "wait" && path !== "/") return awaitedTargets(libc, path, settings);
   const fd = libc.open(cString(path), O_PATH | O_CLOEXEC, 0);
   if (fd < 0) {
     throw systemError(libc, `watch ${path}`, { syscall: "open", path });
@@ -109,14 +121,64 @@ export function resolveTargets(
   }
   const below = mounts.filter(({ point }) => point !== real && isWithin(point, real));
   const points = below.map(({ point }) => point);
-  const targets = [directoryTarget(spelled, spelled, mount, true, points)];
+  const target = directoryTarget(spelled, spelled, mount, true, points);
+  return withMounts(target, real, below, settings);
+}
+
+/** A path that may come and go: its name, whether or not it is there, and what is mounted on it and below. */
+function awaitedTargets(libc: Libc, path: string, settings: Settings): Resolved {
+  const spelled = path.endsWith("/") ? path.slice(0, -1) : path;
+  const directory = posix.dirname(spelled);
+  const only = posix.basename(spelled);
+  const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
+  const realDirectory = realPath(libc, directory);
+  const real = posix.join(realDirectory, only);
+  const mount = mountOf(realDirectory, mounts) ?? NO_MOUNT;
+  const below = mounts.filter(({ point }) =>
+    point === real || (settings.recursive && isWithin(point, real))
+  );
+  const points = below.map(({ point }) => point);
+  const { recursive } = settings;
+  const target: Target = {
+    ...directoryTarget(directory, spelled, mount, recursive, points),
+    path: spelled,
+    only,
+    isLasting: true,
+  };
+  return withMounts(target, real, below, settings);
+}
+
+/** The path that the kernel gives a directory, or as much of it as there is; the given one where it does not tell. */
+function realPath(libc: Libc, directory: string): string {
+  const fd = libc.open(cString(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0) {
+    if (directory === "/") return directory;
+    return posix.join(realPath(libc, posix.dirname(directory)), posix.basename(directory));
+  }
+  const path = pathOfFd(libc, fd);
+  libc.close(fd);
+  return path ?? directory;
+}
+
+/** A target that is `real` for the kernel, with the mounts on it and below. */
+function withMounts(
+  target: Target,
+  real: string,
+  below: readonly MountInfo[],
+  settings: Settings,
+): Resolved {
+  const spelled = target.path;
+  const points = below.map(({ point }) => point);
+  const targets = [target];
   const leftOut: LeftOut[] = [];
   for (const inner of new Map(below.map((mount) => [mount.point, mount])).values()) {
     const tail = inner.point.slice(real === "/" ? 0 : real.length);
     const innerPath = (spelled === "/" ? "" : spelled) + tail;
     const reason = whyLeftOut(inner, innerPath, spelled, settings);
     if (reason === undefined) {
-      targets.push(directoryTarget(innerPath, spelled, inner, true, points));
+      const { recursive } = target;
+      const innerTarget = directoryTarget(innerPath, spelled, inner, recursive, points);
+      targets.push({ ...innerTarget, isInner: true });
     } else leftOut.push({ path: innerPath, mount: inner, reason });
   }
   return { targets, leftOut };
@@ -125,13 +187,24 @@ export function resolveTargets(
 function directoryTarget(
   path: string,
   root: string,
-  { point, type }: Target["mount"],
+  { id, device, root: mountRoot, point, type }: MountInfo,
   recursive: boolean,
   points: readonly string[],
 ): Target {
   const mounts = new Set(points.filter((other) => other !== point));
   const mount = { point, type };
-  return { path, directory: path, root, only: undefined, recursive, mount, mounts };
+  return {
+    path,
+    directory: path,
+    root,
+    only: undefined,
+    isLasting: false,
+    recursive,
+    mount,
+    mountKey: `${id} ${device} ${mountRoot}`,
+    isInner: false,
+    mounts,
+  };
 }
 
 function whyLeftOut(

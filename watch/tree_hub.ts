@@ -122,15 +122,30 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.#repairAgain = false;
       for (const home of new Set(this.homes.values())) {
         if (this.wayFrom(home) !== null) continue; // a filesystem's mark covers it
+        if (home.tag.anchors.length === 0) continue;
         const before = [...this.tree.subtree(home)];
         const met = new Set<Node<Mark>>();
-        await this.#armTree(home, () => !this.isClosed, met);
+        try {
+          await this.#armTree(home, () => !this.isClosed, met);
+        } catch (error) {
+          if (!(error instanceof SystemError)) throw error;
+          this.#endFeeds(home, error.message);
+        }
         for (const node of before) if (!met.has(node)) this.#recheck(node);
       }
     } while (this.#repairAgain);
     const since = this.#lostSince!;
     this.#lostSince = undefined;
     for (const feed of this.homes.keys()) feed.recovery?.lost(since);
+  }
+
+  /** A target is not there any more, and nobody said what became of it. */
+  #endFeeds(home: Node<Mark>, reason: string): void {
+    for (const [feed, node] of this.homes) {
+      if (node !== home || feed.gone !== undefined) continue;
+      feed.end(reason);
+      this.release(feed, node);
+    }
   }
 
   /** Puts a watch or mark on the directory, or changes the one it has. Throws where the kernel refuses. */
@@ -208,7 +223,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   protected abstract anchorNode(feed: Feed): Node<Mark>;
 
   /** What is queued was read: what was found by looking is not announced again. */
-  protected caughtUp(): void {
+  protected override caughtUp(): void {
     this.#caughtUpAt = Date.now();
     for (const feed of this.homes.keys()) feed.recovery?.caughtUp();
     this.looker.caughtUp();
@@ -222,6 +237,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         this.#armAll(node, found && { ...found, feeds: node.tag.unseen! });
       }
     }
+    super.caughtUp();
   }
 
   // --- who wants what ---
@@ -248,7 +264,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     if (inherited.length > 0) {
       const path = this.tree.path(node);
       const kept = inherited.filter((feed) =>
-        feed.recursive && !feeds.includes(feed) && !feed.ignores(path, true)
+        this.#reachesBelow(feed, node.parent!) && !feeds.includes(feed) &&
+        this.takes(feed, node.parent!, node.name, node.nameBytes) && !feed.ignores(path, true)
       );
       feeds = feeds.length === 0 && kept.length === inherited.length
         ? inherited
@@ -266,9 +283,34 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     return node.tag.audience;
   }
 
-  /** Whether somebody wants the subtree of `node` as well. */
+  /** Whether `feed`, which wants what happens in `node`, wants what happens in its subdirectories. */
+  #reachesBelow(feed: Feed, node: Node<Mark>): boolean {
+    return feed.recursive || (feed.isLasting && this.homes.get(feed) === node);
+  }
+
+  /** Whether `feed`, which wants what happens in `node`, wants that entry: of a target that is a name, the name alone. */
+  protected takes(
+    feed: Feed,
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): boolean {
+    return feed.only === undefined || (feed.only === name && nameBytes === undefined) ||
+      this.homes.get(feed) !== node;
+  }
+
+  /** The feeds that are told what happens to an entry of `node`. */
+  protected takersOf(
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): readonly Feed[] {
+    return this.audience(node).filter((feed) => this.takes(feed, node, name, nameBytes));
+  }
+
+  /** Whether somebody wants to know what is in `node`. */
   protected isRecursive(node: Node<Mark>): boolean {
-    return this.feedsOf(node).some((feed) => feed.recursive);
+    return this.feedsOf(node).some((feed) => feed.looksInto);
   }
 
   /** Anchors `feed` at `node`. */
@@ -320,7 +362,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const node = this.anchorNode(feed);
     this.anchor(feed, node);
     try {
-      await this.#armTree(node, () => isWanted() && !this.isClosed);
+      if (feed.isLate) this.armLate(feed, node);
+      else await this.#armTree(node, () => isWanted() && !this.isClosed);
     } catch (error) {
       this.remove(feed);
       throw error;
@@ -362,7 +405,10 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         else if (matches(kind, "remove")) names.delete(nameKey(name, nameBytes));
       }
       let linkOf: string | undefined;
-      if (kind === "create" && this.looker.isDue() && this.#isCreateWanted(feeds)) {
+      if (
+        kind === "create" && this.#isCreateWanted(feeds, node, name, nameBytes) &&
+        this.looker.isDue()
+      ) {
         const look = this.looker.create(
           path,
           this.entryBytes(node, name, nameBytes),
@@ -373,7 +419,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       }
       for (let j = 0; j < feeds.length; j++) {
         const feed = feeds[j]!;
-        if (feed.only !== undefined && feed.only !== name) continue;
+        if (!this.takes(feed, node, name, nameBytes)) continue;
         if (told.length > 0 && told.includes(feed) && matches(kind, "create")) continue;
         const event = feed.event(kind, path, isDirectory, about);
         if (event === undefined) continue;
@@ -383,8 +429,15 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     }
   }
 
-  #isCreateWanted(feeds: readonly Feed[]): boolean {
-    for (const feed of feeds) if (feed.filter.wants("create")) return true;
+  #isCreateWanted(
+    feeds: readonly Feed[],
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): boolean {
+    for (const feed of feeds) {
+      if (feed.filter.wants("create") && this.takes(feed, node, name, nameBytes)) return true;
+    }
     return false;
   }
 
@@ -398,7 +451,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const path = this.tree.path(node);
     for (const kind of kinds) {
       for (const feed of feeds) {
-        if (feed.only !== undefined) continue;
+        if (feed.only !== undefined && this.homes.get(feed) === node) continue;
         const event = feed.event(kind, path, true, about);
         if (event !== undefined) feed.attribute(event, about.actor);
       }
@@ -426,10 +479,10 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     for (const feed of new Set([...sources, ...targets])) {
       const oldPath = from && this.tree.prefix(from) + name;
       const newPath = to && this.tree.prefix(to) + newName;
-      const left = oldPath !== undefined && sources.includes(feed) && takes(feed, name) &&
-        !feed.ignores(oldPath, isDirectory);
-      const came = newPath !== undefined && targets.includes(feed) && takes(feed, newName) &&
-        !feed.ignores(newPath, isDirectory);
+      const left = oldPath !== undefined && sources.includes(feed) &&
+        this.takes(feed, from!, name, nameBytes) && !feed.ignores(oldPath, isDirectory);
+      const came = newPath !== undefined && targets.includes(feed) &&
+        this.takes(feed, to!, newName, newNameBytes) && !feed.ignores(newPath, isDirectory);
       if (came && !left && told.includes(feed)) continue;
       if (came) {
         const kind = left ? "rename" : "rename.in";
@@ -446,13 +499,25 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     }
   }
 
-  /** A target has gone, and with it what the feed watches. */
+  /** The directory of a target has gone, and with it what the feed watches. */
   protected rootGone(feed: Feed, node: Node<Mark>, kind: Kind, about: Circumstances): void {
-    const path = feed.canonical ?? feed.directory;
-    const event = feed.event(kind, path, true, about);
-    if (event !== undefined) feed.attribute(event, about.actor);
-    feed.gone = kind === "rename.out" ? "it was moved away" : "it was removed";
+    if (feed.only === undefined) {
+      const path = feed.canonical ?? feed.directory;
+      const event = feed.event(kind, path, true, about);
+      if (event !== undefined) feed.attribute(event, about.actor);
+    }
+    const what = feed.only === undefined ? "it" : "its directory";
+    feed.end(`${what} was ${kind === "rename.out" ? "moved away" : "removed"}`);
     this.release(feed, node);
+  }
+
+  /** A directory was moved: targets in it are not where they were asked for. */
+  protected targetsMoved(node: Node<Mark>, about: Circumstances): void {
+    for (const [feed, home] of this.homes) {
+      if (feed.gone === undefined && isWithin(home, node)) {
+        this.rootGone(feed, home, "rename.out", about);
+      }
+    }
   }
 
   #complete(
@@ -526,7 +591,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     // Who does not know the parent is told with it.
     const audience = node.parent === null ? feeds : this.audience(node.parent);
     const newcomers = feeds.filter((feed) => audience.includes(feed));
-    if (!newcomers.some((feed) => feed.recursive)) return;
+    if (!newcomers.some((feed) => feed.looksInto)) return;
     // No record and no actor: who made a directory need not have filled it.
     this.#armAll(node, { ...circumstances(undefined, about.time), feeds: newcomers });
   }
@@ -561,10 +626,15 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.#lookedAt(node);
   }
 
-  #armAll(node: Node<Mark>, found: Finding | undefined): void {
+  /** Arms a target that appeared while it was waited for, and announces what is there. Throws where it cannot. */
+  protected armLate(feed: Feed, node: Node<Mark>): void {
+    this.#armAll(node, { ...circumstances(), feeds: [feed] }, true);
+  }
+
+  #armAll(node: Node<Mark>, found: Finding | undefined, isRoot = false): void {
     const waiting = [node];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      waiting.push(...this.#armOne(next, false, found));
+      waiting.push(...this.#armOne(next, isRoot && next === node, found));
     }
   }
 
@@ -622,7 +692,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       ? new Set<string>()
       : undefined;
     const isRecursive = this.isRecursive(node);
-    if (!isRecursive && names === undefined) return [];
+    if (found === undefined && !isRecursive && names === undefined) return [];
     const place = this.reach(node);
     if (place === undefined) return vanished();
     try {
@@ -699,7 +769,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     found: Finding,
   ): void {
     const key = nameKey(name, nameBytes);
-    const feeds = this.audience(node).filter((feed) => found.feeds.includes(feed));
+    const feeds = this.takersOf(node, name, nameBytes).filter((feed) => found.feeds.includes(feed));
+    if (feeds.length === 0) return;
     const names = node.tag.announced?.names;
     names?.set(key, [...names.get(key) ?? NOBODY, ...feeds]);
     const path = this.tree.prefix(node) + name;
@@ -784,6 +855,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   }
 }
 
+function isWithin<Mark>(node: Node<Mark>, above: Node<Mark>): boolean {
+  for (let at: Node<Mark> | null = node; at !== null; at = at.parent) if (at === above) return true;
+  return false;
+}
+
 /** The path of an entry of a directory. */
 export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
   const path = new Uint8Array(directory.length + 1 + name.length);
@@ -801,8 +877,4 @@ function audienceOf<Mark>({ tag, parent }: Node<Mark>): readonly Feed[] {
   return feeds.filter((feed) =>
     !unseen?.includes(feed) && (anchors.includes(feed) || above!.audience.includes(feed))
   );
-}
-
-function takes(feed: Feed, name: string): boolean {
-  return feed.only === undefined || feed.only === name;
 }

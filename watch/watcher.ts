@@ -6,17 +6,27 @@
 
 import type { Backend, BackendSession, Coverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
+import { SystemError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
+import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { isKind } from "../classify/kinds.ts";
 import type { FeedSink } from "./feed.ts";
 import type { Settings } from "./options.ts";
+import { openLasting } from "./missing.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import { EventQueue } from "./queue.ts";
+import { onMountChanges } from "./mount_changes.ts";
 import { type SaveOutlet, SaveStage } from "./save_stage.ts";
+import {
+  absolutePath,
+  type LeftOut,
+  type Resolved,
+  resolveTargets,
+  type Target,
+} from "./targets.ts";
 import { Writers } from "./writers.ts";
-import { absolutePath, type LeftOut, resolveTargets, type Target } from "./targets.ts";
 
 /** What a watcher did so far. */
 export interface WatcherStats {
@@ -43,6 +53,8 @@ interface Place {
   readonly backend: string;
   readonly session: BackendSession | HubSession;
   readonly sink: Sink;
+  /** Whether it is over, and that was told. */
+  readonly end: { isToldOf: boolean };
 }
 
 /**
@@ -66,6 +78,10 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #places: Place[] = [];
   readonly #arming = new Set<Promise<void>>();
   #writers: Writers | undefined;
+  /** Ends the waiting for changes of the mount table. */
+  #mountChanges: Promise<() => void> | undefined;
+  #isRemounted = false;
+  #remounting: Promise<void> | undefined;
   #losses = 0;
   #isIterated = false;
   #closing: Promise<void> | undefined;
@@ -118,33 +134,132 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (settings.saves !== undefined) this.#writers ??= new Writers(libc);
     if (typeof backend === "object") return await this.#armCustom(withoutSlash(absolute), backend);
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
-    for (const target of targets) {
-      if (this.#places.some((place) => covers(place.target, target))) continue;
-      const covered = this.#places.filter((place) => covers(target, place.target));
-      const sink = this.#sink(target.path);
-      let session: HubSession;
-      try {
-        session = await openTarget(target, settings, sink, () => this.#isOpen);
-      } catch (error) {
-        sink.flush();
-        if (target === targets[0]) throw error;
-        // A mount below the path that refuses does not take down the rest.
-        const reason = error instanceof Error ? error.message : String(error);
-        leftOut.push({ path: target.path, mount: target.mount, reason });
-        continue;
-      }
-      sink.leavesInKernel = settings.queue === "kernel" || session.kernelHoldsAll;
-      if (!this.#isOpen) return await closeUnused(session, sink);
-      this.#places.push({ path: absolute, target, backend: session.backend, session, sink });
-      for (const place of covered) await this.#drop(place);
-    }
+    for (const target of targets) await this.#cover(libc, absolute, target, leftOut);
+    if (!this.#isOpen) return;
     this.#leftOut.set(withoutSlash(absolute), leftOut);
+    if (settings.scope !== "tree" || this.#mountChanges !== undefined) return;
+    this.#mountChanges = onMountChanges(this.#mountsChanged);
+    this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+  }
+
+  /** Covers a target of the path, unless another one does. A mount that refuses is left out, and does not take down the rest. */
+  async #cover(libc: Libc, path: string, target: Target, leftOut: LeftOut[]): Promise<void> {
+    const settings = this.#settings;
+    if (!this.#isOpen || this.#places.some((place) => covers(place.target, target))) return;
+    const covered = this.#places.filter((place) => covers(target, place.target));
+    const sink = this.#sink(target.path);
+    const isWanted = () => this.#isOpen;
+    const end = { isToldOf: false };
+    const onGone = () => {
+      end.isToldOf = true;
+    };
+    let session: HubSession;
+    try {
+      session = isName(target)
+        ? await openLasting(libc, target, settings, sink, isWanted)
+        : await openTarget(target, settings, sink, isWanted, { onGone });
+    } catch (error) {
+      sink.flush();
+      if (!target.isInner) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      leftOut.push({ path: target.path, mount: target.mount, reason });
+      return;
+    }
+    sink.session = session;
+    if (!this.#isOpen) return await closeUnused(session, sink);
+    this.#places.push({ path, target, backend: session.backend, session, sink, end });
+    for (const one of covered) await this.#drop(one);
+  }
+
+  /** Something was mounted or unmounted: `close()` waits until that is dealt with. */
+  readonly #mountsChanged = (): void => {
+    this.#isRemounted = true;
+    this.#remounting ??= this.#coverMounts().finally(() => this.#remounting = undefined);
+  };
+
+  /** Covers what is mounted on the paths and below them now, and lets go of what was. */
+  async #coverMounts(): Promise<void> {
+    const libc = await openLibc();
+    while (this.#isRemounted && this.#isOpen) {
+      this.#isRemounted = false;
+      for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
+    }
+  }
+
+  async #coverMountsOf(libc: Libc, path: string): Promise<void> {
+    const ours = this.#places.filter((place) => withoutSlash(place.path) === path);
+    const whole = ours.find(({ target }) => target?.isInner === false);
+    if (whole?.target === undefined) return;
+    const resolved = this.#resolve(libc, path);
+    const [own, ...now] = resolved?.targets ?? [];
+    if (!isName(whole.target) && own?.mountKey !== whole.target.mountKey) {
+      const reason = resolved === undefined
+        ? "it cannot be reached any more"
+        : "its filesystem was unmounted, or is hidden by another one";
+      return await this.#leaveHidden(path, whole, ours, reason);
+    }
+    if (resolved === undefined) return; // it has gone, which its own watch tells
+    const isSame = ({ target, end }: Place, other: Target) =>
+      target?.mountKey === other.mountKey && target.path === other.path && !end.isToldOf;
+    const isOver = (place: Place) =>
+      place.target?.isInner && !now.some((target) => isSame(place, target));
+    for (const place of ours.filter(isOver)) {
+      await settled(place);
+      this.#places = this.#places.filter((other) => other !== place);
+      await place.session.close();
+      place.sink.flush();
+      if (!place.end.isToldOf) {
+        this.#tellMount(place.target!, "what was mounted here is not any more");
+      }
+    }
+    const { leftOut } = resolved;
+    for (const target of now) {
+      if (ours.some((place) => isSame(place, target))) continue;
+      const count = this.#places.length;
+      await this.#cover(libc, path, target, leftOut);
+      if (this.#places.length > count) this.#tellMount(target, "a filesystem was mounted here");
+    }
+    // What was hidden when the path was armed was not armed.
+    const known = new Set([...now, ...leftOut].map(({ mount }) => mount.point));
+    for (const point of whole.target.mounts) {
+      const reason = "a mount hid it when the watch began";
+      if (!known.has(point)) leftOut.push({ path: point, mount: whole.target.mount, reason });
+    }
+    if (this.#isOpen && this.#leftOut.has(path)) this.#leftOut.set(path, leftOut);
+  }
+
+  #resolve(libc: Libc, path: string): Resolved | undefined {
+    try {
+      return resolveTargets(libc, path, this.#settings);
+    } catch (error) {
+      if (error instanceof SystemError) return undefined;
+      throw error;
+    }
+  }
+
+  /** The path is on another mount now: its own was unmounted, or is hidden. */
+  async #leaveHidden(
+    path: string,
+    whole: Place,
+    ours: readonly Place[],
+    reason: string,
+  ): Promise<void> {
+    await settled(whole);
+    if (whole.end.isToldOf || !this.#isOpen) return;
+    for (const place of ours) await this.#drop(place);
+    const target = whole.target!;
+    this.#leftOut.set(path, [{ path, mount: target.mount, reason }]);
+    this.#tellMount(target, reason);
+  }
+
+  /** What is below a mount point is not what was told: that is a loss. */
+  #tellMount({ path }: Target, reason: string): void {
+    this.#sink(path).lost(path, reason);
   }
 
   async #armCustom(path: string, backend: Backend): Promise<void> {
     const { filter, recursive, scope, actor, queue } = this.#settings;
     const sink = this.#sink(path, backend.name);
-    sink.leavesInKernel = queue === "kernel";
     const session = await backend.open({
       path,
       recursive,
@@ -155,7 +270,8 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       ignores: (below, isDirectory) => filter.ignores(below, isDirectory, path),
     }, sink);
     if (!this.#isOpen) return await closeUnused(session, sink);
-    this.#places.push({ path, target: undefined, backend: backend.name, session, sink });
+    const end = { isToldOf: false };
+    this.#places.push({ path, target: undefined, backend: backend.name, session, sink, end });
   }
 
   #sink(path: string, name?: string): Sink {
@@ -225,7 +341,8 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     await null; // so that `#closing` is set before anything asks for it
     this.#settings.signal?.removeEventListener("abort", this.#abort);
     this.#end();
-    await Promise.allSettled(this.#arming);
+    await Promise.allSettled([...this.#arming, this.#remounting]);
+    (await this.#mountChanges?.catch(() => {}))?.();
     const places = this.#places;
     this.#places = [];
     const ends = await Promise.allSettled(places.map(async ({ session }) => await session.close()));
@@ -247,7 +364,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   coverage(): Coverage[] {
     const covered = this.#places.map(({ path, target, backend, session }): Coverage => ({
       path: target?.path ?? path,
-      backend,
+      backend: "backend" in session ? session.backend : backend,
       mount: target?.mount ?? { point: path, type: "unknown" },
       ...session.coverage(),
     }));
@@ -349,11 +466,19 @@ async function closeUnused(session: BackendSession, sink: Sink): Promise<void> {
   sink.flush();
 }
 
+async function settled({ session }: Place): Promise<void> {
+  if ("settled" in session) await session.settled();
+}
+
 function withoutSlash(path: string): string {
   return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
 }
 
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+function isName(target: Target): target is Target & { readonly only: string } {
+  return target.only !== undefined;
+}
 
 /** Whether what happens at `inner` is reported by `outer` as well, in the same way of spelling paths. */
 function covers(outer: Target | undefined, inner: Target | undefined): boolean {
@@ -361,7 +486,8 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
     return false;
   }
   if (outer.only !== undefined) {
-    return outer.only === inner.only && outer.directory === inner.directory;
+    if (!outer.isLasting) return outer.only === inner.only && outer.directory === inner.directory;
+    return outer.path === inner.path || (outer.recursive && isWithin(inner.path, outer.path));
   }
   const at = inner.directory === outer.directory;
   return at
@@ -372,8 +498,8 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
 /** Where the backends of one target deliver. */
 class Sink implements FeedSink, SaveOutlet {
   onDropped?: (events: readonly FileEvent[]) => void;
-  /** Whether a backlog stays where it is: with a bounded queue of the kernel, or one that the kernel does not bound. */
-  leavesInKernel = true;
+  /** What delivers, once it is open. */
+  session: HubSession | undefined;
 
   readonly fail: (error: unknown) => void;
   readonly #queue: EventQueue;
@@ -406,8 +532,10 @@ class Sink implements FeedSink, SaveOutlet {
     return this.#saves?.replaced;
   }
 
+  /** A backlog stays where it is: with a bounded queue of the kernel, or one that the kernel does not bound. */
   get full(): boolean {
-    return this.leavesInKernel && this.#queue.isFull;
+    if (!this.#queue.isFull) return false;
+    return this.#settings.queue === "kernel" || this.session?.kernelHoldsAll === true;
   }
 
   deliver(events: readonly EventInit[]): void {

@@ -100,7 +100,8 @@ class Walk {
       if (mount !== (this.#mount ??= mount)) return; // another target, or left out
       const wasListed = index.isListed(directory);
       const isWhole = listEntries(libc, fd, (bytes, start, end, type, inode) => {
-        if (this.#only !== undefined && !isName(this.#only, bytes, start, end)) return;
+        const only = directory === ROOT ? this.#only : undefined;
+        if (only !== undefined && !isName(only, bytes, start, end)) return;
         const known = index.child(directory, bytes, start, end);
         const isNeeded = wasListed || this.#judge.looks || type === undefined;
         const status = isNeeded ? statusAt(libc, fd, bytes, start, end) : undefined;

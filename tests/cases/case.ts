@@ -127,6 +127,7 @@ const OPTIONS: Readonly<Record<string, (text: string) => unknown>> = {
   recursive: (text) => text === "true",
   events: (text) => text.split(","),
   ignore: (text) => text.split(","),
+  missing: (text) => text,
 };
 
 function optionsOf(words: readonly string[]): WatchOptions {
@@ -178,10 +179,7 @@ function append(path: Buffer, text: string): void {
 function performInShell(command: string, cwd: string): void {
   const [name, ...words] = command.split(" ");
   const quoted = words.map((word) => {
-    const octal = word.replace(
-      /\\x(..)/g,
-      (_, hex: string) => `\\0${Number.parseInt(hex, 16).toString(8)}`,
-    );
+    const octal = [...bytesOf(word)].map((byte) => `\\0${byte.toString(8)}`).join("");
     return `"$(printf %b '${octal}')"`;
   });
   const programs: Readonly<Record<string, string>> = { touch: ": >>", mv: "mv", rm: "rm" };
