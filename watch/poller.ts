@@ -53,8 +53,9 @@ export class Poller {
     return 0;
   }
 
-  /** What was found is told at once. */
+  /** Whether the target is still there is looked at now, and told. */
   settled(): Promise<void> {
+    if (this.#feed.gone === undefined && this.#rootInode() !== this.#inode) this.#rootGone();
     return Promise.resolve();
   }
 
@@ -80,6 +81,7 @@ export class Poller {
 
   async #poll(): Promise<void> {
     const start = performance.now();
+    if (this.#feed.gone !== undefined) return;
     if (this.#rootInode() !== this.#inode) return this.#rootGone();
     await this.#look(BY_STATUS);
     this.#later(Math.max(INTERVAL, (performance.now() - start) * PAUSE));

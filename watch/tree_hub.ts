@@ -717,7 +717,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       for (const entry of entries) {
         const { name, nameBytes } = entry;
         names?.add(nameKey(name, nameBytes));
-        if (!isRecursive) continue;
+        if (!isRecursive && found === undefined) continue;
         // Who has the name now came to it by what is queued, which tells it.
         if (found === undefined && this.isGivenUp(node, name, nameBytes)) continue;
         const path = cString(join(place.path, nameBytes ?? encodeText(name)));
