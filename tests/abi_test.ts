@@ -203,6 +203,7 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       "include/uapi/linux/fcntl.h, v6.12": { AT_HANDLE_MNT_ID_UNIQUE: "0x001" },
       "include/uapi/linux/fcntl.h, v6.13": { AT_HANDLE_CONNECTABLE: "0x002" },
       "include/linux/exportfs.h, v6.13": {
+        FILEID_BTRFS_WITHOUT_PARENT: "0x4d",
         FILEID_INVALID: "0xff",
         FILEID_USER_FLAGS_MASK: "0xffff0000",
       },

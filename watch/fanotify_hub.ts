@@ -12,6 +12,7 @@ import {
   HandleTable,
   identify,
   isKey,
+  isSubvolumeOf,
   type OpenDirectory,
 } from "../backends/fanotify/handle.ts";
 import type { Place } from "../backends/fanotify/place.ts";
@@ -130,12 +131,18 @@ export class FanotifyHub extends TreeHub<Mark> {
       throw systemError(this.libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
     }
     try {
-      const directory = identify(this.libc, fd);
+      const directory = this.#identify(fd);
       if (directory === undefined) throw noHandles(this.libc, feed.path);
       return use(directory);
     } finally {
       this.libc.close(fd);
     }
+  }
+
+  /** The identity of an open file, as records have it. */
+  #identify(fd: number): OpenDirectory | undefined {
+    const identity = identify(this.libc, fd);
+    return identity === undefined ? undefined : this.#wholes.asReported(identity);
   }
 
   /** The node of an open directory that is a target. Its path in the tree is the kernel's, so that all agree. */
@@ -173,6 +180,21 @@ export class FanotifyHub extends TreeHub<Mark> {
     return node;
   }
 
+  /** {@linkcode #learn} of a directory whose creation is announced; `target` is its node where somebody watches it already. */
+  #learnNew(
+    parent: Node<Mark>,
+    name: string,
+    key: HandleKey,
+    nameBytes: Uint8Array | undefined,
+    target: Node<Mark> | undefined,
+  ): Node<Mark> {
+    const isInode = target?.tag.mark?.isInode === true;
+    const node = this.#learn(parent, name, key, nameBytes);
+    node.tag.mark = { key, isInode };
+    if (target !== undefined) this.absorb(target, node);
+    return node;
+  }
+
   // --- marks on directories ---
 
   protected override isMarked(node: Node<Mark>): boolean {
@@ -198,7 +220,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) throw systemError(this.libc, `watch ${shown}`, { syscall: "open", path: shown });
     try {
-      const key = identify(this.libc, fd)?.key;
+      const key = this.#identify(fd)?.key;
       if (key === undefined) throw noHandles(this.libc, shown);
       const flags = FAN_MARK_ONLYDIR | (node.parent === null ? 0 : FAN_MARK_DONT_FOLLOW);
       this.group.mark("inode", mask, path, shown, flags);
@@ -265,7 +287,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const path = cString(join(directory, nameBytes ?? encodeText(name)));
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
-    const key = identify(this.libc, fd)?.key;
+    const key = this.#identify(fd)?.key;
     this.libc.close(fd);
     return key;
   }
@@ -395,10 +417,17 @@ export class FanotifyHub extends TreeHub<Mark> {
       const known = child !== undefined && child.parent === node;
       const added = known
         ? child
-        : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
-      const isAnew = !this.#isWhole(node) && (bits & FAN_DELETE) === 0;
+        : this.#learnNew(node, name, copyKey(batch.words, object), nameBytes, child);
+      // A snapshot comes with its contents.
+      const isFilled = isSubvolumeOf(batch.words, object, record.directory);
+      const isAnew = (isFilled || !this.#isWhole(node)) && (bits & FAN_DELETE) === 0;
       if (isAnew && this.isRecursive(added)) {
-        this.armNew(added, this.feedsOf(added).filter((feed) => !told.includes(feed)), about);
+        // Whoever watches it for its own sake was armed when it looked.
+        const { anchors } = added.tag;
+        const feeds = this.feedsOf(added).filter((feed) =>
+          !told.includes(feed) && !anchors.includes(feed)
+        );
+        this.armNew(added, feeds, about);
       }
     }
     if ((bits & FAN_DELETE) !== 0 && object >= 0) this.#forget(object, record, about);
@@ -568,7 +597,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     place.release();
     if (fd < 0) return false;
-    const identity = identify(this.libc, fd);
+    const identity = this.#identify(fd);
     this.libc.close(fd);
     return identity !== undefined && isKey(identity.key, 0, key);
   }
