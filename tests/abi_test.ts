@@ -25,6 +25,7 @@ import * as signal from "../ffi/abi/signal.ts";
 import * as stat from "../ffi/abi/stat.ts";
 import * as statfs from "../ffi/abi/statfs.ts";
 import * as statx from "../ffi/abi/statx.ts";
+import * as resource from "../ffi/abi/resource.ts";
 import * as syscall from "../ffi/abi/syscall.ts";
 
 /** How the exports of one module of `ffi/abi/` are found in C. */
@@ -258,6 +259,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       },
       "include/uapi/linux/stat.h, v6.14": { STATX_DIO_READ_ALIGN: "0x00020000U" },
     },
+  },
+  "resource.ts": {
+    exports: resource,
+    headers: ["sys/resource.h"],
+    structs: ["rlimit"],
   },
   "syscall.ts": {
     exports: syscall,

@@ -16,6 +16,7 @@ import {
   type OpenDirectory,
 } from "../backends/fanotify/handle.ts";
 import type { Place } from "../backends/fanotify/place.ts";
+import { mayOpen } from "../backends/limits.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
 import {
   FAN_CREATE,
@@ -29,9 +30,9 @@ import {
   FAN_Q_OVERFLOW,
   FAN_RENAME,
 } from "../ffi/abi/fanotify.ts";
-import { ESTALE } from "../ffi/abi/errno.ts";
+import { EMFILE, ESTALE } from "../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../ffi/abi/open.ts";
-import { SystemError, systemError, UnsupportedError } from "../ffi/errno.ts";
+import { systemError, UnsupportedError } from "../ffi/errno.ts";
 import { pathOfFd } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
@@ -210,7 +211,10 @@ export class FanotifyHub extends TreeHub<Mark> {
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
-      if (key === undefined) throw new SystemError(`Cannot find ${shown}`, { errno: ESTALE });
+      if (key === undefined) {
+        const errno = mayOpen(this.libc) ? ESTALE : EMFILE;
+        throw systemError(this.libc, `find ${shown}`, { syscall: "open", path: shown, errno });
+      }
       return this.#identified(node, key, false);
     }
     let mask = STRUCTURE | FAN_EVENT_ON_CHILD;
@@ -454,6 +458,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, "remove.directory", about);
     this.tree.remove(node);
     this.#departed.push(node);
+    if (this.isMarked(node)) this.freed();
   }
 
   /**
@@ -462,7 +467,7 @@ export class FanotifyHub extends TreeHub<Mark> {
    */
   protected override caughtUp(): void {
     this.#backlog.caughtUp(); // first, for what comes next may read ahead
-    if (!this.#tellMerged()) return this.runLater(0);
+    if (!this.#tellMerged()) return this.runLater(1);
     for (const node of this.#departed) {
       const { mark } = node.tag;
       if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
@@ -554,6 +559,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Tells what the kernel merged into earlier records; false where more is queued that may say it. */
   #tellMerged(): boolean {
     if (!this.#merged.isEmpty) {
+      if (!mayOpen(this.libc)) return false;
       const astray = this.#merged.astray(
         (directory) => this.isLinked(directory),
         (name, key) => this.#isThere(name, key),
@@ -636,9 +642,10 @@ export class FanotifyHub extends TreeHub<Mark> {
   #place(key: HandleKey): Node<Mark> | undefined {
     const known = this.#table.get(key, 0);
     if (known !== undefined) return known;
-    const now = this.#wholes.locate(key) ?? NOWHERE;
+    const now = this.#wholes.locate(key);
+    const isHidden = now === undefined && !mayOpen(this.libc); // until a file descriptor is free
     const place = this.#backlog.placeBeforeMove(key, this.#sequence) ??
-      (now === "gone" ? this.#lastPlace(key) : now);
+      (now === "gone" ? this.#lastPlace(key) : isHidden ? undefined : now ?? NOWHERE);
     if (place === undefined) return undefined;
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);

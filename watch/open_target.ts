@@ -250,7 +250,7 @@ function session(
 ): HubSession {
   const isPrivileged = "group" in hub && (hub as FanotifyHub).group.isPrivileged;
   const gaps = () => {
-    const all = [...feed.gaps];
+    const all = [...hub.gaps(feed)];
     if (feed.gone !== undefined) all.push({ path: feed.path, reason: feed.gone });
     if (way.backend !== "poll" && isTwoSided(type)) {
       const reason = `the kernel announces no changes that are made on the other side of ${type}`;
