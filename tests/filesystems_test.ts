@@ -286,6 +286,24 @@ for (
   );
 }
 
+for (const type of ["bind", "btrfs subvolume"] as const) {
+  const skip = skipOf(type);
+  test(`${type}: what of the filesystem is mounted nowhere is a gap`, { skip }, async () => {
+    using filesystem = new Filesystem(type);
+    const { base, path } = filesystem;
+    const gapsOf = async () => {
+      await using seen = new Seen(path, path, { scope: "filesystem" });
+      await within(seen.watcher.ready, "the watcher");
+      return seen.watcher.coverage().flatMap(({ gaps }) => gaps);
+    };
+    assert.deepEqual(await gapsOf(), []);
+    execFileSync("umount", ["--lazy", join(base, "root")]);
+    const part = type === "bind" ? "/part" : "/subvolume";
+    const reason = `of this filesystem only ${part} is mounted here`;
+    assert.deepEqual(await gapsOf(), [{ path, reason }]);
+  });
+}
+
 for (const backend of BACKENDS) {
   test(`fuse: what is changed on its other side is not told, ${backend}`, {
     skip: skipOf("fuse"),

@@ -97,7 +97,10 @@ export function resolveTargets(
   if (settings.scope !== "tree") {
     const top = settings.scope === "mount" ? mount : wholeFilesystem(mount, mounts);
     const point = top.point;
-    return { targets: [directoryTarget(point, point, top, true, [])], leftOut: [] };
+    const leftOut = settings.scope === "filesystem" && top.root !== "/"
+      ? [{ path: point, mount: top, reason: `of this filesystem only ${top.root} is mounted here` }]
+      : [];
+    return { targets: [directoryTarget(point, point, top, true, [])], leftOut };
   }
   const spelled = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   if (status?.type !== "directory") {

@@ -780,6 +780,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       if (isLimit && this.#limited.has(feed)) continue;
       if (isLimit) this.#limited.add(feed);
       const path = isLimit ? feed.path : feed.spell(this.tree.path(node));
+      feed.flush(); // what was told before
       feed.sink.lost(path, reasonOf(error));
     }
   }
