@@ -100,8 +100,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
   /** Directories that are not covered, with all below them. */
   readonly #uncovered = new Map<Node<Mark>, Refusal>();
-  /** Who was told that a limit is used up, and has gaps since. */
-  readonly #limited = new Set<Feed>();
+  /** Who was told that a limit is used up, and since when they have gaps, in ms since the epoch. */
+  readonly #limited = new Map<Feed, number>();
   /** When those that a limit left out are tried again, on the clock of `performance.now()`. */
   #retryAt = Infinity;
 
@@ -203,6 +203,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.mark(node);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
+      if (error instanceof WatchLimitError) return; // which says nothing of where it is
       this.unlearn(node);
       this.tree.remove(node);
     }
@@ -778,7 +779,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     for (const feed of this.feedsOf(node)) {
       // A limit is told once, of all that the watcher asked for: what it leaves out changes from now on.
       if (isLimit && this.#limited.has(feed)) continue;
-      if (isLimit) this.#limited.add(feed);
+      if (isLimit) this.#limited.set(feed, this.#caughtUpAt);
       const path = isLimit ? feed.path : feed.spell(this.tree.path(node));
       feed.flush(); // what was told before
       feed.sink.lost(path, reasonOf(error));
@@ -812,6 +813,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       if (isWanted) this.#armAll(node, found);
       if (this.#retryAt < Infinity) return;
     }
+    // All is covered again.
+    for (const [feed, since] of this.#limited) feed.recovery?.lost(since);
     this.#limited.clear();
   }
 
