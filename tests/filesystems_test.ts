@@ -33,7 +33,8 @@ const TYPES = Object.keys(MARKS) as FilesystemType[];
 
 /** What no way of watching tells. */
 const GAPS: Readonly<Partial<Record<FilesystemType, string>>> = {
-  fuse: "the kernel announces no changes that are made on the other side of fuse",
+  fuse:
+    'the kernel announces no changes that are made on the other side of fuse; use backend: "poll"',
 };
 
 const [major = 0, minor = 0] = release().split(".").map(Number);

@@ -5,7 +5,7 @@
  */
 
 import type { BackendSession } from "../backends/backend.ts";
-import { isTwoSided } from "../backends/mounts/mountinfo.ts";
+import { isTwoSided, SHARED_FILESYSTEMS } from "../backends/mounts/mountinfo.ts";
 import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import { ENOENT, ENOTDIR, EXDEV } from "../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
@@ -22,7 +22,6 @@ import { descriptorHub, fanotifyHub, inotifyHub } from "./hubs.ts";
 import type { Settings } from "./options.ts";
 import { Poller } from "./poller.ts";
 import { Recovery } from "./recovery.ts";
-import { SHARED_FILESYSTEMS } from "../backends/mounts/mountinfo.ts";
 import { refuseScope, type Target } from "./targets.ts";
 
 /** A session of a built-in backend. */
@@ -45,7 +44,9 @@ interface Way {
 }
 
 /** What feeds a feed: a hub, or what is its alone. */
-type Source = Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "remove">;
+type Source =
+  & Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "remove">
+  & Partial<Pick<Hub<unknown>, "gaps">>;
 
 /** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
 export async function openTarget(
@@ -250,10 +251,11 @@ function session(
 ): HubSession {
   const isPrivileged = "group" in hub && (hub as FanotifyHub).group.isPrivileged;
   const gaps = () => {
-    const all = [...hub.gaps(feed)];
+    const all = [...(hub.gaps?.(feed) ?? feed.gaps)];
     if (feed.gone !== undefined) all.push({ path: feed.path, reason: feed.gone });
     if (way.backend !== "poll" && isTwoSided(type)) {
-      const reason = `the kernel announces no changes that are made on the other side of ${type}`;
+      const reason =
+        `the kernel announces no changes that are made on the other side of ${type}; use backend: "poll"`;
       all.push({ path: feed.path, reason });
     }
     const whom = settings.actor ? "actor" : settings.filter.asksProcesses ? "ignoreProcesses" : "";
