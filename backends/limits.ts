@@ -4,6 +4,7 @@
  * @module
  */
 
+import { EFD_CLOEXEC } from "../ffi/abi/poll.ts";
 import type { SystemError } from "../ffi/errno.ts";
 import { WatchLimitError } from "../ffi/errno.ts";
 import { readDirectory, readLink, readText } from "../ffi/file.ts";
@@ -94,8 +95,15 @@ function tightest(libc: Libc, name: LimitName): { sysctl: string; value: number 
     : { sysctl: `fs.${name.replace("/", ".")}`, value };
 }
 
-/** `error` as a {@linkcode WatchLimitError} that says which limit, its value now, who uses it up, and the remedy. */
-export function limitError(libc: Libc, name: LimitName, error: SystemError): WatchLimitError {
+/** How long what was found out about a limit is told again, in ms: whoever meets one at a thousand directories looks once. */
+const FRESH = 1000;
+
+const hints = new Map<LimitName, { readonly text: string; readonly until: number }>();
+
+/** Which limit it is, its value now, who uses it up, and the remedy. */
+function hintOf(libc: Libc, name: LimitName): string {
+  const known = hints.get(name);
+  if (known !== undefined && performance.now() < known.until) return known.text;
   const { sysctl, value } = tightest(libc, name);
   const counted = COUNTED[name];
   const users = counted === undefined ? [] : limitUsers(libc)
@@ -103,13 +111,29 @@ export function limitError(libc: Libc, name: LimitName, error: SystemError): Wat
     .sort((a, b) => Number(b[counted]) - Number(a[counted]))
     .slice(0, 3)
     .map((user) => `${user.comm} (${user.pid}) ${user[counted]}`);
+  const text = `${sysctl} is ${value ?? "unknown"}` +
+    (users.length === 0 ? "" : `, held by ${users.join(", ")}`) +
+    `; raise it with: sysctl ${sysctl}=${(value ?? 4096) * 4}`;
+  hints.set(name, { text, until: performance.now() + FRESH });
+  return text;
+}
+
+/** Whether this process may open one more file. */
+export function mayOpen(libc: Libc): boolean {
+  const fd = libc.eventfd(0, EFD_CLOEXEC);
+  if (fd >= 0) libc.close(fd);
+  return fd >= 0;
+}
+
+/** `error` as a {@linkcode WatchLimitError} that says which limit, its value now, who uses it up, and the remedy. */
+export function limitError(libc: Libc, name: LimitName, error: SystemError): WatchLimitError {
+  // EMFILE stands for the limit of instances or groups, and for that of file descriptors as well.
+  if (error instanceof WatchLimitError && !mayOpen(libc)) return error;
   return new WatchLimitError(error.message, {
     errno: error.errno,
     syscall: error.syscall,
     ...(error.path === undefined ? {} : { path: error.path }),
-    hint: `${sysctl} is ${value ?? "unknown"}` +
-      (users.length === 0 ? "" : `, held by ${users.join(", ")}`) +
-      `; raise it with: sysctl ${sysctl}=${(value ?? 4096) * 4}`,
+    hint: hintOf(libc, name),
     cause: error,
   });
 }

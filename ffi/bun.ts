@@ -9,8 +9,10 @@ import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
 import { io_event, iocb, IOCB_CMD_POLL, IOCB_FLAG_RESFD } from "./abi/aio.ts";
+import { EMFILE } from "./abi/errno.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from "./abi/poll.ts";
 import { SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit } from "./abi/syscall.ts";
+import { systemError } from "./errno.ts";
 import { readDirectory, readText } from "./file.ts";
 import { cString } from "./text.ts";
 
@@ -81,7 +83,13 @@ class LoopWaiter implements Waiter {
   constructor(libc: Libc) {
     this.#libc = libc;
     this.#signal = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    this.#reader = Bun.file(this.#signal).stream().getReader();
+    if (this.#signal < 0) throw systemError(libc, "wait for events", { syscall: "eventfd" });
+    try {
+      this.#reader = Bun.file(this.#signal).stream().getReader();
+    } catch {
+      libc.close(this.#signal); // no file descriptor is left for Bun's copy of it
+      throw systemError(libc, "wait for events", { syscall: "fcntl", errno: EMFILE });
+    }
     this.#requests[0] = libc.address(this.#request);
     this.#usable = libc.syscall(SYS_io_setup, 1, libc.address(this.#context), 0, 0, 0) === 0;
   }

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { ERRNO } from "./abi/errno.ts";
+import { EMFILE, ERRNO } from "./abi/errno.ts";
+import { rlimit, RLIMIT_NOFILE } from "./abi/resource.ts";
+import { SYS_prlimit64 } from "./abi/syscall.ts";
 import type { Libc } from "./port.ts";
 
 const NAMES = new Map(Object.entries(ERRNO).map(([name, value]) => [value, name]));
@@ -112,6 +114,16 @@ const HINTS: Readonly<Record<string, string>> = {
   ELOOP: "a symbolic link on the way leads back to itself",
 };
 
+const limits = new Uint8Array(rlimit.size);
+
+/** What a person can do where this process has no file descriptor left. */
+function fileLimitHint(libc: Libc): string {
+  const known = libc.syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, libc.address(limits), 0) === 0;
+  const value = new DataView(limits.buffer).getBigUint64(rlimit.rlim_cur, true);
+  return `RLIMIT_NOFILE is ${known ? value : "unknown"}, all held by this process; ` +
+    `close some, or raise it: ulimit -n ${known ? value * 4n : 4096}`;
+}
+
 /** The last failure of `libc` as a {@linkcode SystemError}: `Cannot watch /x: permission denied (EACCES)`. */
 export function systemError(
   libc: Libc,
@@ -121,6 +133,9 @@ export function systemError(
   const errno = init.errno ?? libc.errno();
   const code = errnoName(errno);
   const message = `Cannot ${action}: ${STATES[code] ?? "the system refused"} (${code})`;
+  if (errno === EMFILE) {
+    return new WatchLimitError(message, { hint: fileLimitHint(libc), ...init, errno });
+  }
   const hint = init.hint ?? (init.path === undefined ? undefined : HINTS[code]);
   return new SystemError(message, { ...init, errno, ...(hint === undefined ? {} : { hint }) });
 }

@@ -71,15 +71,24 @@ export class Reactor {
     const libc = this.#libc;
     this.#epoll = libc.epoll_create1(EPOLL_CLOEXEC);
     if (this.#epoll < 0) throw systemError(libc, "wait for events", { syscall: "epoll_create1" });
-    this.#wake = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (this.#wake < 0) {
-      const error = systemError(libc, "wait for events", { syscall: "eventfd" });
-      libc.close(this.#epoll);
-      this.#epoll = -1;
+    let waiter: Waiter;
+    try {
+      this.#wake = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+      if (this.#wake < 0) throw systemError(libc, "wait for events", { syscall: "eventfd" });
+      this.#control(EPOLL_CTL_ADD, this.#wake);
+      waiter = libc.waiter();
+    } catch (error) {
+      this.#close();
       throw error;
     }
-    this.#control(EPOLL_CTL_ADD, this.#wake);
-    this.#running = Promise.all([this.#running, this.#run(libc.waiter())]).then(() => {});
+    this.#running = Promise.all([this.#running, this.#run(waiter)]).then(() => {});
+  }
+
+  /** Closes what {@linkcode #start} opened. */
+  #close(): void {
+    if (this.#wake >= 0) this.#libc.close(this.#wake);
+    this.#libc.close(this.#epoll);
+    this.#epoll = this.#wake = -1;
   }
 
   /** Resolves once nothing is waited for any more and nothing is held; at once while others are still registered. */
@@ -101,9 +110,7 @@ export class Reactor {
         this.#control(EPOLL_CTL_MOD, this.#wake);
       }
     }
-    this.#libc.close(this.#wake);
-    this.#libc.close(this.#epoll);
-    this.#epoll = this.#wake = -1; // before anything is awaited: who comes now starts anew
+    this.#close(); // before anything is awaited: who comes now starts anew
     await waiter.close();
   }
 

@@ -25,6 +25,7 @@ import * as signal from "../ffi/abi/signal.ts";
 import * as stat from "../ffi/abi/stat.ts";
 import * as statfs from "../ffi/abi/statfs.ts";
 import * as statx from "../ffi/abi/statx.ts";
+import * as resource from "../ffi/abi/resource.ts";
 import * as syscall from "../ffi/abi/syscall.ts";
 
 /** How the exports of one module of `ffi/abi/` are found in C. */
@@ -203,6 +204,7 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       "include/uapi/linux/fcntl.h, v6.12": { AT_HANDLE_MNT_ID_UNIQUE: "0x001" },
       "include/uapi/linux/fcntl.h, v6.13": { AT_HANDLE_CONNECTABLE: "0x002" },
       "include/linux/exportfs.h, v6.13": {
+        FILEID_BTRFS_WITHOUT_PARENT: "0x4d",
         FILEID_INVALID: "0xff",
         FILEID_USER_FLAGS_MASK: "0xffff0000",
       },
@@ -257,6 +259,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       },
       "include/uapi/linux/stat.h, v6.14": { STATX_DIO_READ_ALIGN: "0x00020000U" },
     },
+  },
+  "resource.ts": {
+    exports: resource,
+    headers: ["sys/resource.h"],
+    structs: ["rlimit"],
   },
   "syscall.ts": {
     exports: syscall,

@@ -27,7 +27,7 @@ import { escapeBytes, escapeText, safeJson } from "../cli/escape.ts";
 import { kindsOfLetters, lettersOf } from "../cli/letters.ts";
 import { timeFormatter } from "../cli/time.ts";
 import { VERSION } from "../cli/version.ts";
-import { Overlay } from "./overlay.ts";
+import { Filesystem } from "./filesystem.ts";
 import { isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory, within } from "./runtime.ts";
 
 /** How long anything may take, in ms. */
@@ -921,7 +921,7 @@ test("trace: rfanotify's lines of a process that is there", NEEDS_ROOT, async ()
 });
 
 test("trace: a filesystem without file handles", NEEDS_ROOT, async () => {
-  using overlay = new Overlay();
+  using overlay = new Filesystem("overlay");
   await using run = await new Run(["trace", "--events=RWOC", "--count=1", overlay.path]).armed();
   await using held = new Held(`exec 3< ${overlay.path}/below`);
   assert.equal(await run.status(), 0);

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
 import { UnsupportedError, watch, type WatchEvent, type WatchOptions } from "../mod.ts";
-import { Overlay } from "./overlay.ts";
-import { isRoot, within } from "./runtime.ts";
+import { Filesystem, whyNot } from "./filesystem.ts";
+import { within } from "./runtime.ts";
 
-const settings = { skip: isRoot ? false : "needs root", timeout: 60_000 };
+const settings = { skip: whyNot("overlay"), timeout: 60_000 };
 
 const ACCESSES = ["access", "modify.data"];
 
@@ -44,7 +44,7 @@ const brief = ({ kind, path, isDirectory }: WatchEvent) =>
   `${kind} ${path.split("/").at(-1)}${isDirectory ? "/" : ""}`;
 
 test("overlayfs: accesses, with paths of the merged tree", settings, async () => {
-  using overlay = new Overlay();
+  using overlay = new Filesystem("overlay");
   const { events, coverage } = await told(overlay.path, {}, () => {
     readFileSync(join(overlay.path, "below"));
     writeFileSync(join(overlay.path, "new"), "new");
@@ -59,9 +59,9 @@ test("overlayfs: accesses, with paths of the merged tree", settings, async () =>
       "access.open new",
       "modify.data new",
       "access.close.write new",
-      "access.open merged/",
-      "access.read merged/",
-      "access.close.nowrite merged/",
+      "access.open root/",
+      "access.read root/",
+      "access.close.nowrite root/",
     ]),
   );
   assert(events.every(({ path }) => path.startsWith(overlay.path)));
@@ -69,7 +69,7 @@ test("overlayfs: accesses, with paths of the merged tree", settings, async () =>
 });
 
 test("overlayfs: who did it", settings, async () => {
-  using overlay = new Overlay();
+  using overlay = new Filesystem("overlay");
   const { events } = await told(overlay.path, { actor: true }, () => {
     readFileSync(join(overlay.path, "below"));
   });
@@ -83,7 +83,7 @@ test("overlayfs: who did it", settings, async () => {
 });
 
 test("overlayfs: a removed file has the path that it had", settings, async () => {
-  using overlay = new Overlay();
+  using overlay = new Filesystem("overlay");
   const path = join(overlay.path, "short-lived (deleted)");
   const { events } = await told(overlay.path, {}, () => {
     writeFileSync(path, "");
@@ -97,7 +97,7 @@ test("overlayfs: a removed file has the path that it had", settings, async () =>
 });
 
 test("overlayfs: a name that is not UTF-8", settings, async () => {
-  using overlay = new Overlay();
+  using overlay = new Filesystem("overlay");
   const bytes = Buffer.concat([Buffer.from(`${overlay.path}/`), Buffer.of(0x61, 0xff)]);
   const { events } = await told(overlay.path, {}, () => {
     execFileSync("sh", ["-c", `: > "$(printf 'a\\377')"`], { cwd: overlay.path });
@@ -110,7 +110,7 @@ test("overlayfs: a name that is not UTF-8", settings, async () => {
 });
 
 test("overlayfs: what only handles could tell is a gap, and alone an error", settings, async () => {
-  using overlay = new Overlay();
+  using overlay = new Filesystem("overlay");
   for (const scope of ["mount", "filesystem"] as const) {
     const { events, coverage } = await told(
       overlay.path,
@@ -137,7 +137,7 @@ test(
   "overlayfs: two watchers of one mount, each its own; no file stays open",
   settings,
   async () => {
-    using overlay = new Overlay();
+    using overlay = new Filesystem("overlay");
     const opened = () =>
       readdirSync("/proc/self/fd").filter((fd) => {
         try {

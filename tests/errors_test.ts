@@ -9,7 +9,9 @@ import test from "node:test";
 import { SystemError, UnsupportedError, watch, type WatchOptions } from "../mod.ts";
 import {
   isRoot,
+  limited,
   moduleFile,
+  noUserNamespaces,
   type RunInit,
   runScript,
   TemporaryDirectory,
@@ -266,15 +268,6 @@ for (const scope of ["mount", "filesystem"] as const) {
   });
 }
 
-const hasUserNamespaces = spawnSync("unshare", [
-  "--user",
-  "--map-root-user",
-  "sh",
-  "-c",
-  "echo 9 > /proc/sys/user/max_inotify_watches",
-])
-  .status === 0;
-
 /** A limit of a user namespace of its own, which ends with the process; what uses it up; what must then be told. */
 const LIMITS: readonly {
   readonly sysctl: string;
@@ -323,11 +316,9 @@ const LIMITS: readonly {
 ];
 
 for (const { sysctl, value, use, backend, holds } of LIMITS) {
-  const skip = hasUserNamespaces ? false : "needs user namespaces";
-  test(`user.${sysctl} is used up, ${backend}`, { skip }, async () => {
+  test(`user.${sysctl} is used up, ${backend}`, { skip: noUserNamespaces }, async () => {
     using directory = new TemporaryDirectory();
-    const limited = `echo ${value} > /proc/sys/user/${sysctl} && exec "$@"`;
-    const under = ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"];
+    const under = limited(sysctl, value);
     const told = await tell(refused(directory.path, { backend }, use), { under });
     assert.equal(told.name, "WatchLimitError", told.message);
     assert(told.code === "EMFILE" || told.code === "ENOSPC", told.code);
@@ -337,41 +328,3 @@ for (const { sysctl, value, use, backend, holds } of LIMITS) {
     assert.equal(told.fds, 0);
   });
 }
-
-test("watches used up below the path: a gap that names the limit, and a loss", {
-  skip: hasUserNamespaces ? false : "needs user namespaces",
-}, async () => {
-  using directory = new TemporaryDirectory();
-  for (let i = 0; i < 5; i++) mkdirSync(join(directory.path, `${i}`));
-  const { status, stdout, stderr } = await runScript(
-    `
-      import { watch } from ${MODULE};
-      const watcher = watch(${JSON.stringify(directory.path)}, { backend: "inotify" });
-      await watcher.ready;
-      const [{ watches, gaps }] = watcher.coverage();
-      const { value } = await watcher[Symbol.asyncIterator]().next();
-      await watcher.close();
-      console.log(JSON.stringify({ watches, gaps, lost: value }));
-    `,
-    {
-      under: [
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "sh",
-        "-c",
-        `echo 3 > /proc/sys/user/max_inotify_watches && exec "$@"`,
-        "sh",
-      ],
-    },
-  );
-  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
-  const { watches, gaps, lost } = JSON.parse(stdout);
-  assert.equal(watches, 3);
-  assert.equal(gaps.length, 3);
-  for (const gap of gaps) {
-    assert(gap.path.startsWith(`${directory.path}/`));
-    assert.match(gap.reason, /user\.max_inotify_watches is 3/);
-  }
-  assert.equal(lost.kind, "lost");
-});

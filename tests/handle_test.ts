@@ -3,7 +3,16 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import test from "node:test";
-import { copyKey, type HandleKey, HandleTable, hash, isKey } from "../backends/fanotify/handle.ts";
+import {
+  copyKey,
+  type HandleKey,
+  HandleTable,
+  hash,
+  isKey,
+  isSubvolumeOf,
+  onFilesystemOf,
+} from "../backends/fanotify/handle.ts";
+import { FILEID_BTRFS_WITHOUT_PARENT } from "../ffi/abi/handle.ts";
 
 /** The words of fsid and `struct file_handle`; `spare` fills what is left of the last word, and two more. */
 function key(
@@ -117,4 +126,25 @@ test("it agrees with a Map over many operations", () => {
   }
   for (const one of pool) assert.equal(table.get(one, 0), model.get(one.join(" ")));
   assert.deepEqual([...table.values()].sort(), [...model.values()].sort());
+});
+
+test("btrfs: a directory of another subvolume, by its handle; the fsid of the mark, whose it is", () => {
+  /** `struct btrfs_fid`: objectid, root_objectid, gen. */
+  const of = (object: number, subvolume: number, fsid: readonly [number, number] = [1, 2]) => {
+    const bytes = Buffer.alloc(20);
+    bytes.writeBigUInt64LE(BigInt(object), 0);
+    bytes.writeBigUInt64LE(BigInt(subvolume), 8);
+    const words = key([...bytes], 0, fsid);
+    words[3] = FILEID_BTRFS_WITHOUT_PARENT;
+    return copyKey(words, 0);
+  };
+  const isSubvolume = (one: HandleKey, other: HandleKey) =>
+    isSubvolumeOf(Int32Array.from([...one, ...other]), 0, one.length);
+  assert(isSubvolume(of(256, 257), of(256, 5)));
+  assert(isSubvolume(of(256, 2 ** 40), of(256, 5)));
+  assert(!isSubvolume(of(300, 257), of(256, 257)));
+  assert(!isSubvolume(copyKey(key([1, 2, 3, 4]), 0), copyKey(key([5, 6, 7, 8]), 0)));
+  const [mark, inner] = [of(256, 5), of(256, 257, [1, 3])];
+  assert.deepEqual(onFilesystemOf(mark, inner), of(256, 257));
+  assert.deepEqual(inner, of(256, 257, [1, 3]));
 });

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import {
+  isTwoSided,
   isWithin,
   KERNEL_FILESYSTEMS,
   mountOf,
@@ -122,4 +123,13 @@ test("isWithin", () => {
 test("filesystems that announce nothing", () => {
   assert(KERNEL_FILESYSTEMS.has("proc") && KERNEL_FILESYSTEMS.has("sysfs"));
   assert(!KERNEL_FILESYSTEMS.has("tmpfs") && !KERNEL_FILESYSTEMS.has("ext4"));
+});
+
+test("filesystems that are changed elsewhere as well, whatever their subtype", () => {
+  for (const type of ["nfs", "nfs4", "9p", "virtiofs", "fuse", "fuse.sshfs"]) {
+    assert(isTwoSided(type), type);
+  }
+  for (const type of ["ext4", "btrfs", "overlay", "tmpfs", "fuseblk", "squashfs"]) {
+    assert(!isTwoSided(type), type);
+  }
 });

@@ -36,6 +36,9 @@ const PRELUDE = `
   import process from "node:process";
   import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
 
+  // Deno opens two sockets of its own for signals, whenever it first comes to it (2.9.6).
+  process.on("SIGUSR2", fds).off("SIGUSR2", fds);
+
   const [directory, backend] = process.argv.slice(2);
   function fds() {
     return readdirSync("/proc/self/fd").flatMap((fd) => {

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -128,6 +128,18 @@ export async function testAsNobody(file: string, count: number): Promise<void> {
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout + stderr, new RegExp(`\\b${count} pass`));
 }
+
+/** A command that runs the one behind it in a user namespace of its own, which has a limit of its own. */
+export function limited(sysctl: string, value: number): string[] {
+  const script = `echo ${value} > /proc/sys/user/${sysctl} && exec "$@"`;
+  return ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+}
+
+/** Why {@linkcode limited} cannot be used here; false where it can. */
+export const noUserNamespaces: string | false = (() => {
+  const [program = "", ...args] = [...limited("max_inotify_watches", 9), "true"];
+  return spawnSync(program, args).status === 0 ? false : "needs user namespaces";
+})();
 
 /** What `promise` gives, or an error once `ms` have passed. */
 export async function within<T>(promise: Promise<T>, what: string, ms = 10_000): Promise<T> {

@@ -12,9 +12,11 @@ import {
   HandleTable,
   identify,
   isKey,
+  isSubvolumeOf,
   type OpenDirectory,
 } from "../backends/fanotify/handle.ts";
 import type { Place } from "../backends/fanotify/place.ts";
+import { mayOpen } from "../backends/limits.ts";
 import { nameKey } from "../backends/tree.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
 import {
@@ -30,9 +32,9 @@ import {
   FAN_Q_OVERFLOW,
   FAN_RENAME,
 } from "../ffi/abi/fanotify.ts";
-import { ESTALE } from "../ffi/abi/errno.ts";
+import { EMFILE, ESTALE } from "../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../ffi/abi/open.ts";
-import { SystemError, systemError, UnsupportedError } from "../ffi/errno.ts";
+import { systemError, UnsupportedError } from "../ffi/errno.ts";
 import { pathOfFd } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
@@ -147,12 +149,18 @@ export class FanotifyHub extends TreeHub<Mark> {
       throw systemError(this.libc, `watch ${feed.path}`, { syscall: "open", path: feed.path });
     }
     try {
-      const directory = identify(this.libc, fd);
+      const directory = this.#identify(fd);
       if (directory === undefined) throw noHandles(this.libc, feed.path);
       return use(directory);
     } finally {
       this.libc.close(fd);
     }
+  }
+
+  /** The identity of an open file, as records have it. */
+  #identify(fd: number): OpenDirectory | undefined {
+    const identity = identify(this.libc, fd);
+    return identity === undefined ? undefined : this.#wholes.asReported(identity);
   }
 
   /** The node of an open directory that is a target. Its path in the tree is the kernel's, so that all agree. */
@@ -190,6 +198,21 @@ export class FanotifyHub extends TreeHub<Mark> {
     return node;
   }
 
+  /** {@linkcode #learn} of a directory whose creation is announced; `target` is its node where somebody watches it already. */
+  #learnNew(
+    parent: Node<Mark>,
+    name: string,
+    key: HandleKey,
+    nameBytes: Uint8Array | undefined,
+    target: Node<Mark> | undefined,
+  ): Node<Mark> {
+    const isInode = target?.tag.mark?.isInode === true;
+    const node = this.#learn(parent, name, key, nameBytes);
+    node.tag.mark = { key, isInode };
+    if (target !== undefined) this.absorb(target, node);
+    return node;
+  }
+
   // --- marks on directories ---
 
   protected override isMarked(node: Node<Mark>): boolean {
@@ -205,7 +228,10 @@ export class FanotifyHub extends TreeHub<Mark> {
       const place = this.reach(node.parent);
       const key = place && this.#identifyEntry(place.path, node);
       place?.release();
-      if (key === undefined) throw new SystemError(`Cannot find ${shown}`, { errno: ESTALE });
+      if (key === undefined) {
+        const errno = mayOpen(this.libc) ? ESTALE : EMFILE;
+        throw systemError(this.libc, `find ${shown}`, { syscall: "open", path: shown, errno });
+      }
       return this.#identified(node, key, false);
     }
     let mask = STRUCTURE | FAN_EVENT_ON_CHILD;
@@ -215,7 +241,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0) throw systemError(this.libc, `watch ${shown}`, { syscall: "open", path: shown });
     try {
-      const key = identify(this.libc, fd)?.key;
+      const key = this.#identify(fd)?.key;
       if (key === undefined) throw noHandles(this.libc, shown);
       const flags = FAN_MARK_ONLYDIR | (node.parent === null ? 0 : FAN_MARK_DONT_FOLLOW);
       this.group.mark("inode", mask, path, shown, flags);
@@ -282,7 +308,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const path = cString(join(directory, nameBytes ?? encodeText(name)));
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
-    const key = identify(this.libc, fd)?.key;
+    const key = this.#identify(fd)?.key;
     this.libc.close(fd);
     return key;
   }
@@ -415,10 +441,17 @@ export class FanotifyHub extends TreeHub<Mark> {
       const known = child !== undefined && child.parent === node;
       const added = known
         ? child
-        : this.#learn(node, name, copyKey(batch.words, object), nameBytes);
-      const isAnew = !this.#isCovered(added) && (bits & FAN_DELETE) === 0;
+        : this.#learnNew(node, name, copyKey(batch.words, object), nameBytes, child);
+      // A snapshot comes with its contents.
+      const isFilled = isSubvolumeOf(batch.words, object, record.directory);
+      const isAnew = (isFilled || !this.#isCovered(added)) && (bits & FAN_DELETE) === 0;
       if (isAnew && this.isRecursive(added)) {
-        this.armNew(added, this.feedsOf(added).filter((feed) => !told.includes(feed)), about);
+        // Whoever watches it for its own sake was armed when it looked.
+        const { anchors } = added.tag;
+        const feeds = this.feedsOf(added).filter((feed) =>
+          !told.includes(feed) && !anchors.includes(feed)
+        );
+        this.armNew(added, feeds, about);
       }
     }
     if ((bits & FAN_DELETE) !== 0 && object >= 0) this.#forget(object, record, about);
@@ -438,6 +471,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, "remove.directory", about);
     this.tree.remove(node);
     this.#departed.push(node);
+    if (this.isMarked(node)) this.freed();
   }
 
   /**
@@ -446,7 +480,7 @@ export class FanotifyHub extends TreeHub<Mark> {
    */
   protected override caughtUp(): void {
     this.#backlog.caughtUp(); // first, for what comes next may read ahead
-    if (!this.#tellMerged()) return this.runLater(0);
+    if (!this.#tellMerged()) return this.runLater(1);
     for (const node of this.#departed) {
       const { mark } = node.tag;
       if (mark !== undefined && this.#table.get(mark.key, 0) === node) {
@@ -590,6 +624,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Tells what the kernel merged into earlier records; false where more is queued that may say it. */
   #tellMerged(): boolean {
     if (!this.#merged.isEmpty) {
+      if (!mayOpen(this.libc)) return false;
       const astray = this.#merged.astray(
         (directory) => this.isLinked(directory),
         (name, key) => this.#isThere(name, key),
@@ -634,7 +669,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     place.release();
     if (fd < 0) return false;
-    const identity = identify(this.libc, fd);
+    const identity = this.#identify(fd);
     this.libc.close(fd);
     return identity !== undefined && isKey(identity.key, 0, key);
   }
@@ -678,9 +713,10 @@ export class FanotifyHub extends TreeHub<Mark> {
   #place(key: HandleKey): Node<Mark> | undefined {
     const known = this.#table.get(key, 0);
     if (known !== undefined) return known;
-    const now = this.#wholes.locate(key) ?? NOWHERE;
+    const now = this.#wholes.locate(key);
+    const isHidden = now === undefined && !mayOpen(this.libc); // until a file descriptor is free
     const place = this.#backlog.placeBeforeMove(key, this.#sequence) ??
-      (now === "gone" ? this.#lastPlace(key) : now);
+      (now === "gone" ? this.#lastPlace(key) : isHidden ? undefined : now ?? NOWHERE);
     if (place === undefined) return undefined;
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);

@@ -64,6 +64,12 @@ export function circumstances(source?: RawSource, time: number = Date.now()): Ci
   return { time, source, offset: 0, pid: 0, actor: undefined, replaced: undefined };
 }
 
+/** Something that is not covered, and why. */
+export interface Gap {
+  readonly path: string;
+  readonly reason: string;
+}
+
 /** A target of a watcher, anchored at a directory of a hub's tree. */
 export class Feed {
   readonly path: string;
@@ -82,8 +88,8 @@ export class Feed {
   readonly since: number = Date.now();
   /** The path of the anchor in the hub's tree, where that differs from the user's spelling (symlinks, bind mounts). */
   canonical: string | undefined;
-  /** What below the target the kernel refused. */
-  readonly gaps: { readonly path: string; readonly reason: string }[] = [];
+  /** What the way that it is watched cannot tell. */
+  readonly gaps: Gap[] = [];
   /** Why the target is not covered any more. */
   gone: string | undefined;
   /** What repairs losses, where that was asked for. */

@@ -7,7 +7,7 @@
 import { setImmediate } from "node:timers";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import type { Feed } from "./feed.ts";
+import type { Feed, Gap } from "./feed.ts";
 
 /** Reads a queue while somebody is fed from it. `Home` is what a hub keeps with each feed. */
 export abstract class Hub<Home> {
@@ -17,6 +17,8 @@ export abstract class Hub<Home> {
   protected readonly homes: Map<Feed, Home> = new Map();
   #settling: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer is due, on the clock of `performance.now()`. */
+  #due = Infinity;
   #running = false;
   #closed = false;
 
@@ -82,10 +84,14 @@ export abstract class Hub<Home> {
     void this.run();
   }
 
-  /** Reads again after `delay` ms, whether or not something is queued then. */
+  /** Reads again after `delay` ms at the latest, whether or not something is queued then. */
   protected runLater(delay: number): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
+    const due = performance.now() + delay;
+    if (due >= this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => {
+      this.#due = Infinity;
       void this.run();
     }, delay);
   }
@@ -108,6 +114,11 @@ export abstract class Hub<Home> {
     const settling = this.#settling;
     this.#settling = [];
     for (const resolve of settling) resolve();
+  }
+
+  /** What of `feed` is not covered, and why. */
+  gaps(feed: Feed): readonly Gap[] {
+    return feed.gaps;
   }
 
   /** Whether it was closed with its last feed. */

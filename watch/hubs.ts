@@ -23,25 +23,31 @@ export async function inotifyHub(): Promise<InotifyHub> {
   return inotify;
 }
 
-/** The fanotify hub whose group grants `wish`, opened if there is none. */
-export async function fanotifyHub(wish: GroupWish): Promise<FanotifyHub> {
+/**
+ * The fanotify hub whose group grants `wish`, opened if there is none: for all filesystems, or for the one of `device`
+ * alone.
+ */
+export async function fanotifyHub(wish: GroupWish, device?: string): Promise<FanotifyHub> {
   const [libc, loop] = [await openLibc(), await reactor()];
-  return shared(fanotify, wish, () => new FanotifyHub(libc, loop, wish));
+  return shared(fanotify, [wish, device], () => new FanotifyHub(libc, loop, wish));
 }
 
 /** The hub of open files whose group grants `wish`, opened if there is none. */
 export async function descriptorHub(wish: GroupWish): Promise<DescriptorHub> {
   const [libc, loop] = [await openLibc(), await reactor()];
-  return shared(descriptors, wish, () => new DescriptorHub(libc, loop, wish));
+  return shared(descriptors, [wish], () => new DescriptorHub(libc, loop, wish));
 }
 
 function shared<H extends Hub<unknown>>(
   hubs: Map<string, H>,
-  wish: GroupWish,
+  what: readonly unknown[],
   open: () => H,
 ): H {
-  const key = JSON.stringify(wish);
-  let hub = hubs.get(key);
-  if (hub === undefined || hub.isClosed) hubs.set(key, hub = open());
+  const key = JSON.stringify(what);
+  const known = hubs.get(key);
+  if (known?.isClosed === false) return known;
+  for (const [other, hub] of hubs) if (hub.isClosed) hubs.delete(other);
+  const hub = open();
+  hubs.set(key, hub);
   return hub;
 }

@@ -261,7 +261,7 @@ export class InotifyHub extends TreeHub<number> {
     if ((mask & IN_IGNORED) !== 0) {
       if (node.tag.mark !== undefined) this.#watches.delete(node.tag.mark);
       node.tag.mark = undefined;
-      return;
+      return this.freed();
     }
     const kind = inotifyKind(mask);
     const covered = node.parent === null ? [] : this.feedsOf(node.parent);

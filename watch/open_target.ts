@@ -5,19 +5,23 @@
  */
 
 import type { BackendSession } from "../backends/backend.ts";
+import { isTwoSided, SHARED_FILESYSTEMS } from "../backends/mounts/mountinfo.ts";
 import { SystemError, UnsupportedError } from "../ffi/errno.ts";
-import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
+import { ENOENT, ENOTDIR, EXDEV } from "../ffi/abi/errno.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
+import { fileStatus, filesystemStatus } from "../ffi/file.ts";
+import { openLibc } from "../ffi/libc.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString } from "../ffi/text.ts";
 import { fanotifyMask, ON_MOUNT } from "../classify/fanotify.ts";
 import type { FanotifyHub } from "./fanotify_hub.ts";
 import { Feed, type FeedInit, type FeedSink } from "./feed.ts";
 import { KINDS } from "../classify/kinds.ts";
-import { openLibc } from "../ffi/libc.ts";
 import type { Hub } from "./hub.ts";
 import { descriptorHub, fanotifyHub, inotifyHub } from "./hubs.ts";
 import type { Settings } from "./options.ts";
 import { Poller } from "./poller.ts";
 import { Recovery } from "./recovery.ts";
-import { SHARED_FILESYSTEMS } from "../backends/mounts/mountinfo.ts";
 import { refuseScope, type Target } from "./targets.ts";
 
 /** A session of a built-in backend. */
@@ -42,7 +46,9 @@ interface Way {
 }
 
 /** What feeds a feed: a hub, or what is its alone. */
-type Source = Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "settled" | "remove">;
+type Source =
+  & Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "settled" | "remove">
+  & Partial<Pick<Hub<unknown>, "gaps">>;
 
 /** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
 export async function openTarget(
@@ -76,7 +82,7 @@ export async function openTarget(
       // What is announced is told once the queue is read: until then records may tell it again.
       if (init.isLate) void hub.settled().then(() => recovery?.begin());
       else recovery?.begin();
-      return session(way, hub, feed, settings, refusals);
+      return session(way, hub, feed, target, settings, refusals);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       // Neither a path that is not there nor one that may not be read is there or readable in another way.
@@ -116,7 +122,7 @@ function ways(target: Target, settings: Settings): Way[] {
   if (backend !== "inotify") {
     // A mark on the mount alone tells accesses only, and needs no tree for them.
     if (scope === "mount" && onMount) list.push(byDescriptors(settings));
-    else if (whole) list.push(byFilesystem(settings));
+    else if (whole) list.push(byFilesystem(target, settings));
     if (scope !== "tree" && (backend === "fanotify" || onMount)) {
       list.push({ ...byDescriptors(settings), isLastResort: true });
     }
@@ -132,11 +138,14 @@ function wish({ actor, queue }: Settings): { pidfd: boolean; unlimited: boolean 
   return { pidfd: actor, unlimited: queue === "unlimited" };
 }
 
-function byFilesystem(settings: Settings): Way {
+function byFilesystem({ mount: { type } }: Target, settings: Settings): Way {
   return {
     by: "filesystem",
     backend: "fanotify",
-    open: (feed) => withHub(fanotifyHub(wish(settings)), (hub) => hub.addWhole(feed)),
+    open: async (feed) => {
+      if (type === "overlay") throw unreliableHandles(feed.path);
+      return await withGroup(feed, settings, (hub) => hub.addWhole(feed));
+    },
   };
 }
 
@@ -144,8 +153,7 @@ function byMarks(settings: Settings): Way {
   return {
     by: "inode",
     backend: "fanotify",
-    open: (feed, isWanted) =>
-      withHub(fanotifyHub(wish(settings)), (hub) => hub.addTree(feed, isWanted)),
+    open: (feed, isWanted) => withGroup(feed, settings, (hub) => hub.addTree(feed, isWanted)),
   };
 }
 
@@ -180,6 +188,50 @@ const BY_POLLING: Way = {
   },
 };
 
+/**
+ * Adds to the group of all filesystems. What has no fsid, or (a subvolume of btrfs) another one than its filesystem, has
+ * to be alone in a group: the kernel refuses it beside others (EXDEV, Linux 6.8), but for two without an fsid, whose
+ * handles would be taken for each other's.
+ */
+async function withGroup(
+  feed: Feed,
+  settings: Settings,
+  add: (hub: FanotifyHub) => void | Promise<void>,
+): Promise<FanotifyHub> {
+  const filesystem = filesystemOf(await openLibc(), feed.directory);
+  if (filesystem?.hasId !== false) {
+    try {
+      return await withHub(fanotifyHub(wish(settings)), add);
+    } catch (error) {
+      if (filesystem === undefined) throw error;
+      if (!(error instanceof SystemError) || error.errno !== EXDEV) throw error;
+    }
+  }
+  return await withHub(fanotifyHub(wish(settings), filesystem.device), add);
+}
+
+/** The filesystem, or subvolume, that holds a directory; undefined where that cannot be opened. */
+function filesystemOf(
+  libc: Libc,
+  directory: string,
+): { readonly device: string; readonly hasId: boolean } | undefined {
+  const fd = libc.open(cString(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  const device = fileStatus(libc, cString(""), fd)?.device;
+  const fsid = filesystemStatus(libc, fd)?.fsid;
+  libc.close(fd);
+  if (device === undefined || fsid === undefined) return undefined;
+  return { device, hasId: fsid.some((word) => word !== 0) };
+}
+
+/** What is wrong with a mark on an overlay, even where it has handles that can be opened (nfs_export). */
+function unreliableHandles(path: string): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot mark the filesystem of ${path}: overlayfs does not say which directory was removed`,
+    { path, hint: "the directories of an overlay can be watched each, and its mount for accesses" },
+  );
+}
+
 /** Adds to a hub; one that serves nobody afterwards is closed. */
 async function withHub<H extends Hub<unknown>>(
   opening: Promise<H>,
@@ -199,13 +251,19 @@ function session(
   way: Way,
   hub: Source,
   feed: Feed,
+  { mount: { type } }: Target,
   settings: Settings,
   refusals: readonly string[],
 ): HubSession {
   const isPrivileged = "group" in hub && (hub as FanotifyHub).group.isPrivileged;
   const gaps = () => {
-    const all = [...feed.gaps];
+    const all = [...(hub.gaps?.(feed) ?? feed.gaps)];
     if (feed.gone !== undefined) all.push({ path: feed.path, reason: feed.gone });
+    if (way.backend !== "poll" && isTwoSided(type)) {
+      const reason =
+        `the kernel announces no changes that are made on the other side of ${type}; use backend: "poll"`;
+      all.push({ path: feed.path, reason });
+    }
     const whom = settings.actor ? "actor" : settings.filter.asksProcesses ? "ignoreProcesses" : "";
     if (whom !== "" && !isPrivileged) {
       all.push({ path: feed.path, reason: `${whom} has no effect: ${noNames(way, refusals)}` });

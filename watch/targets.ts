@@ -13,12 +13,16 @@ import {
   mountOf,
   parseMountInfo,
 } from "../backends/mounts/mountinfo.ts";
+import { mayOpen } from "../backends/limits.ts";
+import { EMFILE } from "../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import { systemError, UnsupportedError } from "../ffi/errno.ts";
 import { fileStatus, pathOfFd, readLink, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString, decodeText } from "../ffi/text.ts";
 import type { Settings } from "./options.ts";
+
+const MOUNT_TABLE = "/proc/self/mountinfo";
 
 /** One thing to watch, on one mount. */
 export interface Target {
@@ -94,14 +98,21 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
   const status = fileStatus(libc, cString(""), fd);
   const link = readLink(libc, `/proc/self/fd/${fd}`)?.slice();
   libc.close(fd);
-  const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
+  const table = readText(libc, MOUNT_TABLE);
+  if (table === undefined && !mayOpen(libc)) {
+    throw systemError(libc, `watch ${path}`, { syscall: "open", path: MOUNT_TABLE, errno: EMFILE });
+  }
+  const mounts = parseMountInfo(table ?? "");
   // Without /proc there is neither a real path nor a mount table; what the user gave must do.
   const real = link === undefined ? path : decodeText(link);
   const mount = mountOf(real, mounts) ?? NO_MOUNT;
   if (settings.scope !== "tree") {
     const top = settings.scope === "mount" ? mount : wholeFilesystem(mount, mounts);
     const point = top.point;
-    return { targets: [directoryTarget(point, point, top, true, [])], leftOut: [] };
+    const leftOut = settings.scope === "filesystem" && top.root !== "/"
+      ? [{ path: point, mount: top, reason: `of this filesystem only ${top.root} is mounted here` }]
+      : [];
+    return { targets: [directoryTarget(point, point, top, true, [])], leftOut };
   }
   const spelled = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   if (status?.type !== "directory") {

@@ -10,12 +10,12 @@ import { type DirectoryNode, DirectoryTree, nameKey } from "../backends/tree.ts"
 import type { FileEvent } from "../classify/event.ts";
 import { type Kind, matches } from "../classify/kinds.ts";
 import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
-import { SystemError } from "../ffi/errno.ts";
+import { SystemError, systemError, WatchLimitError } from "../ffi/errno.ts";
 import { awaitChanges, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText } from "../ffi/text.ts";
-import { type Circumstances, circumstances, type Feed } from "./feed.ts";
+import { type Circumstances, circumstances, type Feed, type Gap } from "./feed.ts";
 import { Hub } from "./hub.ts";
 import { Looker } from "./look.ts";
 import type { Name } from "./merged_records.ts";
@@ -60,6 +60,12 @@ interface Finding extends Circumstances {
   readonly feeds: readonly Feed[];
 }
 
+/** Why a directory is not covered, and what is to be announced of it once it is. */
+interface Refusal {
+  readonly error: SystemError;
+  readonly found: Finding | undefined;
+}
+
 /**
  * `new`: it had no mark. `known`: it had one, or is known under another name. `moving`: it is known under a name that
  * queued records take from it.
@@ -78,6 +84,12 @@ const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
 /** How long arming goes on before others get their turn, in ms. */
 const TURN = 8;
 
+/**
+ * After how long a directory is tried again for which there was no watch, mark or file descriptor left, in ms: others may
+ * have given some back.
+ */
+const RETRY = 2000;
+
 const NOBODY: readonly Feed[] = [];
 
 /** The parts that inotify and fanotify share. A feed's home is the node of its target. */
@@ -88,6 +100,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   readonly #announcing = new Set<Node<Mark>>();
   /** Directories that are looked into once what is queued is processed, and what is to be announced of them then. */
   readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
+  /** Directories that are not covered, with all below them. */
+  readonly #uncovered = new Map<Node<Mark>, Refusal>();
+  /** Who was told that a limit is used up, and since when they have gaps, in ms since the epoch. */
+  readonly #limited = new Map<Feed, number>();
+  /** When those that a limit left out are tried again, on the clock of `performance.now()`. */
+  #retryAt = Infinity;
 
   /** When all that was queued had been read, in ms since the epoch. */
   #caughtUpAt = Date.now();
@@ -202,6 +220,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
       this.mark(node);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
+      if (error instanceof WatchLimitError) return; // which says nothing of where it is
       this.unlearn(node);
       this.tree.remove(node);
     }
@@ -237,6 +256,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         this.#armAll(node, found && { ...found, feeds: node.tag.unseen! });
       }
     }
+    this.#retry();
     super.caughtUp();
   }
 
@@ -372,6 +392,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
 
   protected override withdraw(feed: Feed, home: Node<Mark>): void {
     this.release(feed, home);
+    this.#limited.delete(feed);
     if (this.homes.size > 0) this.disarm(home); // else the queue is closed, and its marks go with it
   }
 
@@ -678,13 +699,14 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     } catch (error) {
       // Between its announcement and its mark a directory may vanish, or be replaced by something else.
       const isGone = error instanceof SystemError && GONE.includes(error.errno);
-      if (isRoot || !isGone) this.#refused(node, isRoot, error);
+      if (isRoot || !isGone) this.#refused(node, isRoot, error, found);
       return isGone ? vanished() : [];
     }
     if (marked === "moving") {
       this.#defer(node, found);
       return [];
     }
+    this.#uncovered.delete(node);
     const asksNames = this.isMarked(node) &&
       this.feedsOf(node).some(({ sink }) => sink.replaced !== undefined);
     // Names that are known stay: what is on disk now may be behind what is queued.
@@ -694,11 +716,18 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const isRecursive = this.isRecursive(node);
     if (found === undefined && !isRecursive && names === undefined) return [];
     const place = this.reach(node);
-    if (place === undefined) return vanished();
+    const unread = (): Node<Mark>[] => {
+      const path = this.tree.path(node);
+      const error = systemError(this.libc, `list ${path}`, { syscall: "open", path });
+      // inotify and fanotify asked for the permission already: it is gone, or there is no file descriptor left.
+      if (!(error instanceof WatchLimitError)) return vanished();
+      this.#refused(node, isRoot, error, found);
+      return [];
+    };
+    if (place === undefined) return unread();
     try {
-      // Where it cannot be read it is gone: inotify and fanotify asked for the permission already.
       const entries = readDirectory(this.libc, cString(place.path));
-      if (entries === undefined) return vanished();
+      if (entries === undefined) return unread();
       if (!isSure()) {
         if (marked === "new") this.forget(node);
         this.#defer(node, found);
@@ -833,26 +862,76 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     return told ?? NOBODY;
   }
 
+  // --- what is not covered ---
+
   /** A directory that the kernel refuses: an error for the target itself, a gap in the coverage of all else. */
-  #refused(node: Node<Mark>, isRoot: boolean, error: unknown): void {
+  #refused(node: Node<Mark>, isRoot: boolean, error: unknown, found: Finding | undefined): void {
     if (isRoot || !(error instanceof SystemError)) throw error;
-    const path = this.tree.path(node);
+    this.#uncovered.set(node, { error, found });
+    const isLimit = error instanceof WatchLimitError;
+    if (isLimit) this.#retryWithin(RETRY);
     for (const feed of this.feedsOf(node)) {
-      if (!feed.gaps.some((gap) => gap.reason === error.message && path.startsWith(gap.path))) {
-        feed.gaps.push({ path: feed.spell(path), reason: `${error.message}; ${error.hint}` });
-        feed.sink.lost(feed.spell(path), error.message);
-      }
+      // A limit is told once, of all that the watcher asked for: what it leaves out changes from now on.
+      if (isLimit && this.#limited.has(feed)) continue;
+      if (isLimit) this.#limited.set(feed, this.#caughtUpAt);
+      const path = isLimit ? feed.path : feed.spell(this.tree.path(node));
+      feed.flush(); // what was told before
+      feed.sink.lost(path, reasonOf(error));
     }
+  }
+
+  override gaps(feed: Feed): readonly Gap[] {
+    const gaps = [...feed.gaps];
+    for (const [node, { error }] of this.#uncovered) {
+      if (!this.isLinked(node) || !this.feedsOf(node).includes(feed)) continue;
+      gaps.push({ path: feed.spell(this.tree.path(node)), reason: reasonOf(error) });
+    }
+    return gaps;
+  }
+
+  #retryWithin(delay: number): void {
+    this.#retryAt = Math.min(this.#retryAt, performance.now() + delay);
+    this.runLater(delay);
+  }
+
+  /** Tries the directories again that a limit left out, until it does so once more. */
+  #retry(): void {
+    const now = performance.now();
+    if (this.#retryAt === Infinity) return;
+    if (now < this.#retryAt) return this.runLater(this.#retryAt - now);
+    this.#retryAt = Infinity;
+    for (const [node, { error, found }] of [...this.#uncovered]) {
+      const isWanted = this.isLinked(node) && this.feedsOf(node).length > 0;
+      if (isWanted && !(error instanceof WatchLimitError)) continue;
+      this.#uncovered.delete(node);
+      if (isWanted) this.#armAll(node, found);
+      if (this.#retryAt < Infinity) return;
+    }
+    // All is covered again.
+    for (const [feed, since] of this.#limited) feed.recovery?.lost(since);
+    this.#limited.clear();
   }
 
   /** Takes back every mark in the subtree that nobody wants any more. */
   protected disarm(node: Node<Mark>): void {
     for (const below of [...this.tree.subtree(node)]) {
-      if (below.tag.mark === undefined || this.feedsOf(below).length > 0) continue;
+      if (this.feedsOf(below).length > 0) continue;
+      this.#uncovered.delete(below);
+      if (below.tag.mark === undefined) continue;
       this.unmark(below);
       below.tag.names = undefined;
     }
+    this.freed();
   }
+
+  /** A watch or mark was given back: somebody may lack it. */
+  protected freed(): void {
+    if (this.#limited.size > 0) this.#retryWithin(0);
+  }
+}
+
+function reasonOf(error: SystemError): string {
+  return error.hint === "" ? error.message : `${error.message}; ${error.hint}`;
 }
 
 function isWithin<Mark>(node: Node<Mark>, above: Node<Mark>): boolean {

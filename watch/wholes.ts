@@ -5,7 +5,12 @@
  */
 
 import type { FanotifyGroup } from "../backends/fanotify/group.ts";
-import { type HandleKey, type OpenDirectory, openHandle } from "../backends/fanotify/handle.ts";
+import {
+  type HandleKey,
+  onFilesystemOf,
+  type OpenDirectory,
+  openHandle,
+} from "../backends/fanotify/handle.ts";
 import { locate, type Place } from "../backends/fanotify/place.ts";
 import { fanotifyMask } from "../classify/fanotify.ts";
 import { FAN_ATTRIB, FAN_MOVE_SELF } from "../ffi/abi/fanotify.ts";
@@ -62,6 +67,14 @@ export class Wholes {
   /** Whether the filesystem of the key is marked. */
   covers(key: HandleKey): boolean {
     return this.#find(key) !== undefined;
+  }
+
+  /** An identity as records of the marks have it: with the mark's fsid, while statfs(2) gives each subvolume of btrfs its own. */
+  asReported(directory: OpenDirectory): OpenDirectory {
+    const whole = this.#wholes.find(({ fds }) => fds.has(directory.mountId));
+    return whole === undefined
+      ? directory
+      : { ...directory, key: onFilesystemOf(whole.key, directory.key) };
   }
 
   /** Covers `feed`, whose directory is open, with the mark on its filesystem. */

@@ -8,7 +8,12 @@
  */
 
 import { EOPNOTSUPP, EOVERFLOW } from "../../ffi/abi/errno.ts";
-import { AT_HANDLE_FID, file_handle, MAX_HANDLE_SZ } from "../../ffi/abi/handle.ts";
+import {
+  AT_HANDLE_FID,
+  file_handle,
+  FILEID_BTRFS_WITHOUT_PARENT,
+  MAX_HANDLE_SZ,
+} from "../../ffi/abi/handle.ts";
 import { AT_EMPTY_PATH, O_CLOEXEC, O_DIRECTORY, O_PATH } from "../../ffi/abi/open.ts";
 import { filesystemStatus } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
@@ -16,6 +21,9 @@ import { cString } from "../../ffi/text.ts";
 
 /** fsid and file handle as words; the spare bytes of the last word are zero. */
 export type HandleKey = Int32Array<ArrayBuffer>;
+
+/** Words of the fsid. */
+const FSID = 2;
 
 /** Words before the handle's own bytes: fsid (2), length, type. */
 const HEAD = 4;
@@ -46,6 +54,23 @@ export function isKey(words: Int32Array, at: number, key: HandleKey): boolean {
   for (let i = 0; i < whole; i++) if (words[at + i] !== key[i]) return false;
   const mask = tailMask(words, at);
   return mask === 0 || (words[at + whole]! & mask) === key[whole];
+}
+
+/** `key` with the fsid of `other`: statfs(2) gives each subvolume of btrfs one of its own, where a record has the mark's. */
+export function onFilesystemOf(other: HandleKey, key: HandleKey): HandleKey {
+  const same = key.slice();
+  same.set(other.subarray(0, FSID));
+  return same;
+}
+
+/** The words of a handle of btrfs that name its subvolume (`struct btrfs_fid`, fs/btrfs/export.h). */
+const SUBVOLUME = [HEAD + 2, HEAD + 3] as const;
+
+/** Whether the directory of the key at `at` is in another subvolume of btrfs than the one at `parent`: the root of one. */
+export function isSubvolumeOf(words: Int32Array, at: number, parent: number): boolean {
+  return words[at + 3] === FILEID_BTRFS_WITHOUT_PARENT &&
+    words[parent + 3] === FILEID_BTRFS_WITHOUT_PARENT &&
+    SUBVOLUME.some((word) => words[at + word] !== words[parent + word]);
 }
 
 /** 32 bits of the key at `at`; different keys may share them. */

@@ -17,6 +17,7 @@ import {
   HandleTable,
   identify,
   isKey,
+  onFilesystemOf,
   openHandle,
   openParent,
 } from "./handle.ts";
@@ -38,18 +39,19 @@ export function locate(libc: Libc, mountFd: number, key: HandleKey): Place | "go
   const parentFd = openParent(libc, fd);
   try {
     if (fileStatus(libc, cString(""), fd)?.links === 0) return "gone";
-    const parent = parentFd < 0 ? undefined : identify(libc, parentFd);
-    if (parent === undefined) return undefined;
+    const above = parentFd < 0 ? undefined : identify(libc, parentFd);
+    if (above === undefined) return undefined;
     // What a link tells is no longer than a page; then the name is looked for.
     const path = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ??
       nameWithin(libc, parentFd, key);
     if (path === undefined) return undefined;
-    if (parent.mountId !== identify(libc, fd)?.mountId || isKey(parent.key, 0, key)) {
+    const parent = onFilesystemOf(key, above.key);
+    if (above.mountId !== identify(libc, fd)?.mountId || isKey(parent, 0, key)) {
       return { parent: undefined, name: decodeText(path), nameBytes: undefined };
     }
     const bytes = path.subarray(path.lastIndexOf(SLASH) + 1);
     const name = decodeText(bytes);
-    return { parent: parent.key, name, nameBytes: bytesUnlessText(bytes, 0, bytes.length, name) };
+    return { parent, name, nameBytes: bytesUnlessText(bytes, 0, bytes.length, name) };
   } finally {
     if (parentFd >= 0) libc.close(parentFd);
     libc.close(fd);

@@ -102,3 +102,31 @@ export const SHARED_FILESYSTEMS: ReadonlySet<string> = new Set([
   "smb3",
   "virtiofs",
 ]);
+
+/**
+ * Filesystems whose other side changes files as well, and tells this kernel nothing of it: a server, other machines, the
+ * host, or a process (whoever serves FUSE). What is changed here is announced as anywhere.
+ */
+const TWO_SIDED: ReadonlySet<string> = new Set([
+  ...SHARED_FILESYSTEMS,
+  "acfs",
+  "beegfs",
+  "coda",
+  "fuse",
+  "gfs2",
+  "gpfs",
+  "hostfs",
+  "lustre",
+  "ncpfs",
+  "ocfs2",
+  "orangefs",
+  "prl_fs",
+  "smbfs",
+  "vboxsf",
+  "vmhgfs",
+]);
+
+/** Whether files of a filesystem of this type (`"nfs4"`, `"fuse.sshfs"`) are changed elsewhere, too. */
+export function isTwoSided(type: string): boolean {
+  return TWO_SIDED.has(type.split(".")[0]!);
+}

@@ -238,12 +238,13 @@ function ordered(events: readonly string[]): string[] {
   return [...result, ...found.sort()];
 }
 
-/** Does what a case says; the first step whose events are not the expected ones. */
+/** Does what a case says in a directory of its own below `ground`; the first step whose events are not the expected ones. */
 export async function runCase(
   { before, paths, options, steps }: Case,
   way: Way,
+  ground: string = tmpdir(),
 ): Promise<Difference | undefined> {
-  const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-case-")));
+  const base = realpathSync(mkdtempSync(join(ground, "sentinode-case-")));
   const at: Place = (path) => Buffer.concat([Buffer.from(`${base}/`), bytesOf(path)]);
   const perform = (command: string) => {
     if (command.includes("\\x")) return performInShell(command, base);
@@ -261,7 +262,7 @@ export async function runCase(
     const watcher = watch(paths.map((path) => at(path).toString()), all);
     observer = new Observer(watcher);
     await within(watcher.ready, "the watcher");
-    sentinel = await Sentinel.open(all);
+    sentinel = await Sentinel.open(all, ground);
     // Arming opens and reads the directories, which is an access like any other.
     await sentinel.settled();
     observer.events.length = 0;

@@ -1,5 +1,5 @@
 /**
- * Runs all cases one way and prints how each ended as one line of JSON: for users other than the
+ * Runs all cases one way, in a directory if one is given, and prints how each ended as one line of JSON: for users other than the
  * one who tests.
  *
  * @module
@@ -9,10 +9,11 @@ import process from "node:process";
 import { readCases, runCase, type Way } from "./case.ts";
 
 const way = process.argv[2] as Way;
+const ground = process.argv[3];
 for (const one of readCases().filter(({ ways }) => ways.includes(way))) {
   const { name } = one;
   try {
-    console.log(JSON.stringify({ name, difference: await runCase(one, way) }));
+    console.log(JSON.stringify({ name, difference: await runCase(one, way, ground) }));
   } catch (error) {
     console.log(JSON.stringify({ name, error: String(error) }));
   }
