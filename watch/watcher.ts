@@ -6,7 +6,7 @@
 
 import type { Backend, BackendSession, Coverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
-import { SystemError } from "../ffi/errno.ts";
+import { SystemError, WatchLimitError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
@@ -46,6 +46,9 @@ export interface WatcherStats {
   readonly names: number;
 }
 
+/** After how long changes of the mount table are looked at again that could not be looked at, in ms. */
+const RETRY = 2000;
+
 /** A path that was added, and what serves it. */
 interface Place {
   readonly path: string;
@@ -82,6 +85,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #mountChanges: Promise<() => void> | undefined;
   #isRemounted = false;
   #remounting: Promise<void> | undefined;
+  #endPause: (() => void) | undefined;
   #losses = 0;
   #isIterated = false;
   #closing: Promise<void> | undefined;
@@ -182,8 +186,26 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const libc = await openLibc();
     while (this.#isRemounted && this.#isOpen) {
       this.#isRemounted = false;
-      for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
+      try {
+        for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
+      } catch (error) {
+        if (!(error instanceof WatchLimitError)) throw error;
+        // There is no file descriptor left to look with; nobody tells when there is one.
+        this.#isRemounted = true;
+        await this.#pause(RETRY);
+      }
     }
+  }
+
+  /** Waits that many ms, or until the watcher is closed. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async #coverMountsOf(libc: Libc, path: string): Promise<void> {
@@ -232,7 +254,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     try {
       return resolveTargets(libc, path, this.#settings);
     } catch (error) {
-      if (error instanceof SystemError) return undefined;
+      if (error instanceof SystemError && !(error instanceof WatchLimitError)) return undefined;
       throw error;
     }
   }
@@ -341,6 +363,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     await null; // so that `#closing` is set before anything asks for it
     this.#settings.signal?.removeEventListener("abort", this.#abort);
     this.#end();
+    this.#endPause?.();
     await Promise.allSettled([...this.#arming, this.#remounting]);
     (await this.#mountChanges?.catch(() => {}))?.();
     const places = this.#places;
