@@ -1125,7 +1125,8 @@ if (!isDeno) {
     await using run = await new Run(["trace", "--count=1", at.path], { executable }).armed();
     spawnSync("touch", [join(at.path, "traced")]);
     assert.equal(await run.status(), 0);
-    assert.match(run.stdout.toString(), /^touch\(\d+\): /);
+    // It may have left before it could be looked at.
+    assert.match(run.stdout.toString(), /^(touch\(\d+\)|\?\(\d+\) gone): /);
   });
 }
 
