@@ -14,6 +14,7 @@ import { watch } from "../../mod.ts";
 const [directory, way] = process.argv.slice(2);
 
 const watcher = watch(directory!, {
+  recover: "signal", // as C, which remembers no names
   backend: "fanotify",
   queue: "unlimited",
   events: ["create", "remove", "rename", "access.close.write"],

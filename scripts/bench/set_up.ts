@@ -18,7 +18,7 @@ await first.close();
 
 const before = process.memoryUsage().rss;
 const start = performance.now();
-const watcher = watch(directory, { backend });
+const watcher = watch(directory, { backend, recover: "signal" });
 await watcher.ready;
 const milliseconds = performance.now() - start;
 const bytes = process.memoryUsage().rss - before;
