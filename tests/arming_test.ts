@@ -2,15 +2,14 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import test from "node:test";
 import { watch, type WatchOptions } from "../mod.ts";
 import { Model } from "../scripts/real_work/model.ts";
 import { Observer, within } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
-import { finish, isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory } from "./runtime.ts";
+import { isRoot, testAsNobody } from "./runtime.ts";
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["fanotify", { backend: "fanotify" }],
@@ -219,15 +218,6 @@ for (const [name, options] of WAYS) {
 // As root a mark on the filesystem covers everything; nobody gets a mark a directory.
 if (isRoot) {
   test("all of this as nobody", { timeout: 120_000 }, async () => {
-    using home = new TemporaryDirectory(NOBODY);
-    // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself.
-    const runtime = join(home.path, "runtime");
-    symlinkSync(process.execPath, runtime);
-    const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
-    const flags = isDeno ? ["-A", "--no-check"] : ["--timeout=60000"];
-    const command = [...user, runtime, "test", ...flags, moduleFile("tests/arming_test.ts")];
-    const { status, stdout, stderr } = await finish(command, home.path, 100_000);
-    assert.equal(status, 0, stdout + stderr);
-    assert.match(stdout + stderr, /\b24 pass/);
+    await testAsNobody("tests/arming_test.ts", 24);
   });
 }

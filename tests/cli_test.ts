@@ -28,7 +28,15 @@ import { kindsOfLetters, lettersOf } from "../cli/letters.ts";
 import { timeFormatter } from "../cli/time.ts";
 import { VERSION } from "../cli/version.ts";
 import { Filesystem } from "./filesystem.ts";
-import { isDeno, isRoot, moduleFile, NOBODY, TemporaryDirectory, within } from "./runtime.ts";
+import {
+  AS_NOBODY,
+  isDeno,
+  isRoot,
+  moduleFile,
+  NOBODY,
+  TemporaryDirectory,
+  within,
+} from "./runtime.ts";
 
 /** How long anything may take, in ms. */
 const DEADLINE = 20_000;
@@ -71,9 +79,7 @@ class Run implements AsyncDisposable {
   constructor(args: readonly string[], { user = ME, stdio, executable }: RunInit = {}) {
     this.#home = user === "nobody" ? new TemporaryDirectory(NOBODY) : undefined;
     const home = this.#home?.path;
-    const change = user === "nobody"
-      ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"]
-      : [];
+    const change = user === "nobody" ? AS_NOBODY : [];
     const [file, ...rest] = [...change, ...executable ? [executable, ...args] : command(args)];
     this.child = spawn(file!, rest, {
       stdio: stdio ?? ["ignore", "pipe", "pipe"],

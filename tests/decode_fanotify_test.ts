@@ -29,6 +29,7 @@ import {
   FAN_Q_OVERFLOW,
   FAN_RENAME,
 } from "../ffi/abi/fanotify.ts";
+import { seed } from "./random.ts";
 import { finish, isDeno, moduleFile, TemporaryDirectory } from "./runtime.ts";
 import process from "node:process";
 
@@ -364,7 +365,6 @@ test("nothing decodes to nothing", () => {
 });
 
 test("fuzz: bytes that no kernel sends", async () => {
-  const seed = Number(process.env.SENTINODE_SEED ?? Date.now() >>> 0);
   console.log(`fuzz fanotify with SENTINODE_SEED=${seed}`);
   using home = new TemporaryDirectory();
   const runtime = [process.execPath, "run", ...(isDeno ? ["-A", "--quiet"] : [])];

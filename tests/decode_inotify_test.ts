@@ -18,6 +18,7 @@ import {
   IN_MOVED_TO,
   IN_Q_OVERFLOW,
 } from "../ffi/abi/inotify.ts";
+import { seed } from "./random.ts";
 import { finish, isDeno, moduleFile, TemporaryDirectory } from "./runtime.ts";
 
 function golden(name: string): Buffer[] {
@@ -146,7 +147,6 @@ test("nothing decodes to nothing", () => {
 });
 
 test("fuzz: bytes that no kernel sends", async () => {
-  const seed = Number(process.env.SENTINODE_SEED ?? Date.now() >>> 0);
   console.log(`fuzz inotify with SENTINODE_SEED=${seed}`);
   using home = new TemporaryDirectory();
   const runtime = [process.execPath, "run", ...(isDeno ? ["-A", "--quiet"] : [])];

@@ -14,21 +14,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import process from "node:process";
 import test from "node:test";
 import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { matches } from "../classify/kinds.ts";
 import { Observer } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
-import {
-  finish,
-  isDeno,
-  isRoot,
-  moduleFile,
-  NOBODY,
-  runScript,
-  TemporaryDirectory,
-} from "./runtime.ts";
+import { isRoot, moduleFile, runScript, testAsNobody } from "./runtime.ts";
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["auto", {}],
@@ -379,15 +370,6 @@ test("nobody may not wait where nobody may look", { skip: !isRoot && "needs root
 // As root a mark on the filesystem covers everything; nobody gets a mark a directory.
 if (isRoot) {
   test("all of this as nobody", { timeout: 120_000 }, async () => {
-    using home = new TemporaryDirectory(NOBODY);
-    // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself.
-    const runtime = join(home.path, "runtime");
-    symlinkSync(process.execPath, runtime);
-    const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
-    const flags = isDeno ? ["-A", "--no-check"] : ["--timeout=60000"];
-    const command = [...user, runtime, "test", ...flags, moduleFile("tests/missing_test.ts")];
-    const { status, stdout, stderr } = await finish(command, home.path, 100_000);
-    assert.equal(status, 0, stdout + stderr);
-    assert.match(stdout + stderr, /\b39 pass/);
+    await testAsNobody("tests/missing_test.ts", 39);
   });
 }

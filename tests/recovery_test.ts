@@ -191,7 +191,7 @@ for (const backend of ["inotify", "fanotify"] as const) {
 
 if (isRoot) {
   test("all of this as nobody", { timeout: 240_000 }, async () => {
-    await testAsNobody("tests/recovery_test.ts", 9);
+    await testAsNobody("tests/recovery_test.ts", 9, 200_000);
   });
 }
 

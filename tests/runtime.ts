@@ -20,6 +20,14 @@ export const isRoot: boolean = process.getuid?.() === 0;
 /** The user and group "nobody". */
 export const NOBODY = 65534;
 
+/** A command that runs the rest of it as nobody. */
+export const AS_NOBODY: readonly string[] = [
+  "setpriv",
+  `--reuid=${NOBODY}`,
+  `--regid=${NOBODY}`,
+  "--clear-groups",
+];
+
 /** The file of a module of the tree, as an import specifier of both runtimes. */
 export function moduleFile(path: string): string {
   return fileURLToPath(new URL(`../${path}`, import.meta.url).href);
@@ -71,9 +79,7 @@ export async function runScript(source: string, init: RunInit = {}): Promise<Fin
   using directory = new TemporaryDirectory(asNobody ? NOBODY : undefined);
   const script = join(directory.path, "script.ts");
   writeFileSync(script, source);
-  const user = asNobody
-    ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"]
-    : [];
+  const user = asNobody ? AS_NOBODY : [];
   // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself, even behind another command (2.9.6).
   const executable = join(directory.path, "runtime");
   symlinkSync(process.execPath, executable);
@@ -115,16 +121,19 @@ export function finish(
   });
 }
 
-/** Runs a test file as nobody, of which `count` tests have to pass. */
-export async function testAsNobody(file: string, count: number): Promise<void> {
+/** Runs a test file as nobody, of which `count` tests have to pass, within that many ms. */
+export async function testAsNobody(
+  file: string,
+  count: number,
+  deadline = 100_000,
+): Promise<void> {
   using home = new TemporaryDirectory(NOBODY);
   // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself.
   const runtime = join(home.path, "runtime");
   symlinkSync(process.execPath, runtime);
-  const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
   const flags = isDeno ? ["-A", "--no-check"] : ["--timeout=60000"];
-  const command = [...user, runtime, "test", ...flags, moduleFile(file)];
-  const { status, stdout, stderr } = await finish(command, home.path, 200_000);
+  const command = [...AS_NOBODY, runtime, "test", ...flags, moduleFile(file)];
+  const { status, stdout, stderr } = await finish(command, home.path, deadline);
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout + stderr, new RegExp(`\\b${count} pass`));
 }
