@@ -31,12 +31,7 @@ export class DescriptorHub extends Hub<string> {
     super(libc, reactor);
     this.group = new FanotifyGroup(libc, { ...wish, descriptors: true });
     this.#backlog = new Backlog(libc, this.group);
-    try {
-      this.start();
-    } catch (error) {
-      this.group.close();
-      throw error;
-    }
+    this.start();
   }
 
   protected override get fd(): number {

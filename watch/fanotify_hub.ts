@@ -91,12 +91,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     this.group = new FanotifyGroup(libc, wish);
     this.#backlog = new Backlog(libc, this.group);
     this.#wholes = new Wholes(libc, this.group, STRUCTURE);
-    try {
-      this.start();
-    } catch (error) {
-      this.group.close();
-      throw error;
-    }
+    this.start();
   }
 
   protected override get fd(): number {

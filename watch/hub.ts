@@ -42,9 +42,14 @@ export abstract class Hub<Home> {
   /** How many watches or marks of the kernel `feed` takes. */
   abstract marks(feed: Feed): number;
 
-  /** Begins to read. */
+  /** Begins to read; closes the queue where it cannot. */
   protected start(): void {
-    this.reactor.add(this.fd, () => void this.run());
+    try {
+      this.reactor.add(this.fd, () => void this.run());
+    } catch (error) {
+      this.closeQueue();
+      throw error;
+    }
   }
 
   /**

@@ -53,12 +53,7 @@ export class InotifyHub extends TreeHub<number> {
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
     this.#instance = new InotifyInstance(libc);
-    try {
-      this.start();
-    } catch (error) {
-      this.#instance.close();
-      throw error;
-    }
+    this.start();
   }
 
   protected override get fd(): number {
