@@ -20,6 +20,18 @@ export function cString(path: string | Uint8Array): Uint8Array<ArrayBuffer> {
   return result;
 }
 
+/** The path of an entry of a directory, of which only the root's ends with a slash. */
+export function joinPath(directory: Uint8Array, name: Uint8Array): Uint8Array<ArrayBuffer> {
+  const end = directory.length === 1 && directory[0] === SLASH ? 0 : directory.length;
+  const path = new Uint8Array(end + 1 + name.length);
+  path.set(directory.subarray(0, end));
+  path[end] = SLASH;
+  path.set(name, end + 1);
+  return path;
+}
+
+const SLASH = 0x2f;
+
 /** UTF-8 with U+FFFD for what is none. */
 export function decodeText(bytes: Uint8Array): string {
   return decoder.decode(bytes);

@@ -4,17 +4,14 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import type { Difference, Ground } from "../backends/poll/compare.ts";
 import type { FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 import type { FileType } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { bytesUnlessText, decodeText, encodeText } from "../ffi/text.ts";
+import { bytesUnlessText, decodeText, encodeText, joinPath } from "../ffi/text.ts";
 import { circumstances, type Feed } from "./feed.ts";
-
-/** How long comparing goes on before others get their turn, in ms. */
-const TURN = 8;
+import { Turns } from "./turns.ts";
 
 /** The way from the bytes of a difference to an event of a feed. */
 export class Differences {
@@ -75,7 +72,7 @@ export class Differences {
     told: (event: FileEvent) => void = () => {},
   ): Promise<void> {
     const { sink } = this.#feed;
-    let until = performance.now() + TURN;
+    const turns = new Turns();
     for (const difference of differences) {
       if (this.#isStopped) return;
       if (difference !== undefined) {
@@ -84,12 +81,11 @@ export class Differences {
         continue;
       }
       this.#feed.flush();
-      if (performance.now() < until && !sink.full) continue;
+      if (!turns.isOver && !sink.full) continue;
       while (sink.full && !this.#isStopped) {
         await new Promise<void>((resolve) => this.#resume = resolve);
       }
-      await new Promise(setImmediate);
-      until = performance.now() + TURN;
+      await turns.next();
     }
     this.#feed.flush();
   }
@@ -113,11 +109,7 @@ export class Differences {
   /** The bytes of a path in the user's spelling where they are no text. */
   #bytes(path: Uint8Array): Uint8Array | undefined {
     if (bytesUnlessText(path, 0, path.length, decodeText(path)) === undefined) return undefined;
-    const above = encodeText(this.#above);
-    const whole = new Uint8Array(above.length + path.length);
-    whole.set(above);
-    whole.set(path, above.length);
-    return this.#feed.spellBytes(whole);
+    return this.#feed.spellBytes(joinPath(encodeText(this.#root), path));
   }
 }
 

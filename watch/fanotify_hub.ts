@@ -38,11 +38,11 @@ import { systemError, UnsupportedError } from "../ffi/errno.ts";
 import { pathOfFd } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { cString, encodeText } from "../ffi/text.ts";
+import { cString, encodeText, joinPath } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { MergedRecords, type Name } from "./merged_records.ts";
-import { join, type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
+import { type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
@@ -300,7 +300,7 @@ export class FanotifyHub extends TreeHub<Mark> {
 
   /** The key of a subdirectory of `directory`. */
   #identifyEntry(directory: Uint8Array, { name, nameBytes }: Node<Mark>): HandleKey | undefined {
-    const path = cString(join(directory, nameBytes ?? encodeText(name)));
+    const path = cString(joinPath(directory, nameBytes ?? encodeText(name)));
     const fd = this.libc.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
     const key = this.#identify(fd)?.key;
@@ -660,7 +660,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   #isThere({ directory, name, nameBytes }: Name<Mark>, key: HandleKey): boolean {
     const place = this.reach(directory);
     if (place === undefined) return false;
-    const path = cString(join(place.path, nameBytes ?? encodeText(name)));
+    const path = cString(joinPath(place.path, nameBytes ?? encodeText(name)));
     const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     place.release();
     if (fd < 0) return false;

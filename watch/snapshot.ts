@@ -4,7 +4,6 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import { BY_STATUS, compare, type Ground, KNOWN_WITH_STATUS } from "../backends/poll/compare.ts";
 import { FileIndex } from "../backends/poll/file_index.ts";
 import { type EntryStatus, statusAt } from "../backends/poll/listing.ts";
@@ -18,11 +17,12 @@ import { AT_FDCWD } from "../ffi/abi/open.ts";
 import { SystemError, systemError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
-import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
+import { bytesUnlessText, cString, decodeText, encodeText, joinPath } from "../ffi/text.ts";
 import { kindOf } from "./differences.ts";
 import { Filter, type Ignore } from "./filter.ts";
 import { checkIgnore } from "./options.ts";
 import { absolutePath } from "./targets.ts";
+import { Turns } from "./turns.ts";
 
 /** Options of {@linkcode snapshot} and {@linkcode changesSince}. */
 export interface SnapshotOptions {
@@ -31,9 +31,6 @@ export interface SnapshotOptions {
   /** Ends it with an `AbortError`. */
   signal?: AbortSignal;
 }
-
-/** How long comparing goes on before others get their turn, in ms. */
-const TURN = 8;
 
 /**
  * Notes the state of a directory tree, for {@linkcode changesSince}: names, inode numbers, times and sizes, about 60 bytes a
@@ -104,7 +101,7 @@ export async function* changesSince(
     const whole = (path: Uint8Array) => {
       const text = decodeText(path);
       const isText = bytesUnlessText(path, 0, path.length, text) === undefined;
-      const bytes = isText ? undefined : Uint8Array.of(...encodeText(above), ...path);
+      const bytes = isText ? undefined : joinPath(rootBytes, path);
       return { text: above + text, bytes };
     };
     const { text, bytes } = whole(path);
@@ -151,13 +148,10 @@ async function* inTurns<T>(
   values: Iterable<T | undefined>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<T, void, void> {
-  let until = performance.now() + TURN;
+  const turns = new Turns();
   for (const value of values) {
     signal?.throwIfAborted();
     if (value !== undefined) yield value;
-    else if (performance.now() >= until) {
-      await new Promise(setImmediate);
-      until = performance.now() + TURN;
-    }
+    else if (turns.isOver) await turns.next();
   }
 }

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import { type DirectoryNode, DirectoryTree, nameKey } from "../backends/tree.ts";
 import type { FileEvent } from "../classify/event.ts";
 import { type Kind, matches } from "../classify/kinds.ts";
@@ -14,11 +13,12 @@ import { SystemError, systemError, WatchLimitError } from "../ffi/errno.ts";
 import { awaitChanges, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { cString, encodeText } from "../ffi/text.ts";
+import { cString, encodeText, joinPath } from "../ffi/text.ts";
 import { type Circumstances, circumstances, type Feed, type Gap } from "./feed.ts";
 import { Hub } from "./hub.ts";
 import { Looker } from "./look.ts";
 import type { Name } from "./merged_records.ts";
+import { Turns } from "./turns.ts";
 
 /** What a hub keeps with each directory. */
 export interface Tag<Mark> {
@@ -80,9 +80,6 @@ interface Entry {
 
 /** How a directory that has gone refuses. */
 const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
-
-/** How long arming goes on before others get their turn, in ms. */
-const TURN = 8;
 
 /**
  * After how long a directory is tried again for which there was no watch, mark or file descriptor left, in ms: others may
@@ -589,13 +586,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     met?: Set<Node<Mark>>,
   ): Promise<void> {
     const waiting = [root];
-    let until = performance.now() + TURN;
+    const turns = new Turns();
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
       met?.add(node);
       waiting.push(...this.#armOne(node, node === root, undefined));
-      if (performance.now() < until) continue;
-      await new Promise(setImmediate);
-      until = performance.now() + TURN;
+      if (turns.isOver) await turns.next();
     }
   }
 
@@ -749,7 +744,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
         if (!isRecursive && found === undefined) continue;
         // Who has the name now came to it by what is queued, which tells it.
         if (found === undefined && this.isGivenUp(node, name, nameBytes)) continue;
-        const path = cString(join(place.path, nameBytes ?? encodeText(name)));
+        const path = cString(joinPath(place.path, nameBytes ?? encodeText(name)));
         const isDirectory = entry.isDirectory ?? fileStatus(this.libc, path)?.type === "directory";
         if (found !== undefined) this.#announce(node, entry, path, isDirectory, found);
         if (isDirectory) next.push(...this.#wantedChild(node, entry));
@@ -937,15 +932,6 @@ function reasonOf(error: SystemError): string {
 function isWithin<Mark>(node: Node<Mark>, above: Node<Mark>): boolean {
   for (let at: Node<Mark> | null = node; at !== null; at = at.parent) if (at === above) return true;
   return false;
-}
-
-/** The path of an entry of a directory. */
-export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
-  const path = new Uint8Array(directory.length + 1 + name.length);
-  path.set(directory);
-  path[directory.length] = 0x2f;
-  path.set(name, directory.length + 1);
-  return path;
 }
 
 /** The feeds of `node`, whose parent's are known, that know what is in it. */

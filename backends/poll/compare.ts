@@ -6,7 +6,7 @@
  */
 
 import type { FileType } from "../../ffi/file.ts";
-import { encodeText } from "../../ffi/text.ts";
+import { encodeText, joinPath } from "../../ffi/text.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { type FileIndex, NONE, ROOT } from "./file_index.ts";
 import { type EntryStatus, listEntries, mountOfFd, openDirectory, statusAt } from "./listing.ts";
@@ -157,7 +157,7 @@ class Walk {
   #path(entry: number): Uint8Array {
     const below = this.#index.path(entry);
     if (below.length === 0) return this.#root;
-    return joined(this.#root.length === 1 ? EMPTY : this.#root, below);
+    return joinPath(this.#root, below);
   }
 
   #leavesOut(
@@ -169,7 +169,7 @@ class Walk {
   ): boolean {
     const above = this.#index.path(directory);
     const name = bytes.subarray(start, end);
-    const path = above.length === 0 ? name.slice() : joined(above, name);
+    const path = above.length === 0 ? name.slice() : joinPath(above, name);
     return this.#ground.leavesOut(path, type === "directory");
   }
 
@@ -274,15 +274,6 @@ class Walk {
 }
 
 const SLASH = 0x2f;
-const EMPTY = new Uint8Array(0);
-
-function joined(above: Uint8Array, below: Uint8Array): Uint8Array {
-  const path = new Uint8Array(above.length + 1 + below.length);
-  path.set(above);
-  path[above.length] = SLASH;
-  path.set(below, above.length + 1);
-  return path;
-}
 
 function isName(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
   if (name.length !== end - start) return false;
