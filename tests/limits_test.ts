@@ -1,7 +1,7 @@
 /** A limit that is used up while watching: told once, named, a gap for each part, and covered again when there is room. */
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import {
@@ -15,7 +15,9 @@ import {
 
 /** What the scripts begin with. `told(what)` prints what a watcher has told, and what it does not cover, since the last time. */
 const PRELUDE = `
-  import { mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+  import {
+    closeSync, mkdirSync, openSync, renameSync, rmdirSync, rmSync, writeFileSync,
+  } from "node:fs";
   import process from "node:process";
   import { setTimeout as sleep } from "node:timers/promises";
   import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
@@ -26,15 +28,18 @@ const PRELUDE = `
 
   const root = process.argv[2];
   const at = (path) => root + "/" + path;
-  const touch = (path) => writeFileSync(at(path), "");
+  // Not writeFileSync: Bun's truncates.
+  const touch = (path) => closeSync(openSync(at(path), "a"));
 
   class Seen {
     events = [];
     constructor(path, options) {
-      this.watcher = watch(at(path), { ...options, events: ["create", "remove"] });
+      this.watcher = watch(at(path), { events: ["create", "remove"], ...options });
       (async () => {
-        for await (const { kind, path, synthetic, attributes } of this.watcher) {
-          const line = (synthetic ? "~" : "") + kind + " " + path.slice(root.length + 1);
+        const below = (path) => path.slice(root.length + 1);
+        for await (const { kind, from, path, synthetic, attributes } of this.watcher) {
+          const paths = (from === undefined ? "" : below(from) + " -> ") + below(path);
+          const line = (synthetic ? "~" : "") + kind + " " + paths;
           this.events.push(attributes.reason === undefined ? line : line + ": " + attributes.reason);
         }
       })();
@@ -57,6 +62,7 @@ const PRELUDE = `
         events,
         gaps: this.gaps().map(({ path }) => path.slice(root.length + 1)),
         reasons: [...new Set(this.gaps().map(({ reason }) => reason.replace(/^[^(]*/, "")))],
+        isPolled: this.gaps().every(({ reason }) => reason.startsWith("it is polled: Cannot ")),
         watches: this.watcher.coverage()[0].watches,
       }));
     }
@@ -68,6 +74,7 @@ interface Told {
   readonly events: readonly string[];
   readonly gaps: readonly string[];
   readonly reasons: readonly string[];
+  readonly isPolled: boolean;
   readonly watches: number;
 }
 
@@ -139,18 +146,20 @@ for (const [backend, sysctl] of LIMITS) {
       mkdirSync(at("c/below"), { recursive: true });
       touch("c/below/f");
       mkdirSync(at("d"));
-      for (const path of ["a/f", "b/f", "end"]) touch(path);
-      await seen.told("end");
+      for (const path of ["a/f", "b/f", "d/f"]) touch(path);
+      const tells = (path) => seen.until(() => seen.events.some((line) => line.endsWith(path)));
+      for (const path of ["a/f", "b/f", "d/f"]) await tells(path);
+      await seen.told("c/below/f");
 
       rmSync(at("a"), { recursive: true });
       rmSync(at("b"), { recursive: true });
-      await seen.until(() => seen.events.some((line) => line.endsWith("c/below/f")));
+      await seen.until(() => seen.gaps().length === 1);
       for (const path of ["c/below/g", "end2"]) touch(path);
       await seen.told("end2");
 
       rmSync(at("c"), { recursive: true });
       await seen.recovered();
-      for (const path of ["d/f", "end3"]) touch(path);
+      for (const path of ["d/g", "end3"]) touch(path);
       await seen.told("end3");
       await seen.watcher.close();
       `,
@@ -166,11 +175,14 @@ for (const [backend, sysctl] of LIMITS) {
         "create.directory d",
         "create.file a/f",
         "create.file b/f",
-        "create.file end",
         "lost ",
+        "~create.directory c/below",
+        "~create.file c/below/f",
+        "~create.file d/f",
       ],
       gaps: ["c", "d"],
     });
+    assert(told[0]!.isPolled);
     assert.deepEqual(other, {
       events: [
         "create.file c/below/g",
@@ -179,14 +191,12 @@ for (const [backend, sysctl] of LIMITS) {
         "remove b/f",
         "remove.directory a",
         "remove.directory b",
-        "~create.directory c/below",
-        "~create.file c/below/f",
       ],
       gaps: ["d"],
     });
     assert.deepEqual(all, {
       events: [
-        "create.file d/f",
+        "create.file d/g",
         "create.file end3",
         "recovered ",
         "remove c/below/f",
@@ -197,6 +207,65 @@ for (const [backend, sysctl] of LIMITS) {
       gaps: [],
     });
   });
+
+  for (const recover of ["diff", "signal"] as const) {
+    test(`a tree that is ten times user.${sysctl}, ${recover}: all is told`, settings, async () => {
+      using directory = new TemporaryDirectory();
+      for (let i = 0; i < 1000; i++) {
+        const path = join(directory.path, `${i % 10}`, `${i}`);
+        mkdirSync(path, { recursive: true });
+        writeFileSync(join(path, "old"), "");
+      }
+      const [told] = await run(
+        directory.path,
+        `
+        const seen = new Seen("", {
+          backend: "${backend}",
+          recover: "${recover}",
+          events: ["create", "remove", "rename", "modify.data"],
+        });
+        await seen.watcher.ready;
+        for (let i = 0; i < 1000; i++) {
+          const path = at(i % 10 + "/" + i);
+          mkdirSync(path + "/new");
+          if (i % 3 === 0) writeFileSync(path + "/old", "text");
+          if (i % 3 === 1) rmSync(path + "/old");
+          if (i % 3 === 2) renameSync(path + "/old", path + "/renamed");
+        }
+        await seen.until(() => seen.events.length >= 2001);
+        mkdirSync(at("more/below"), { recursive: true });
+        touch("more/below/f");
+        await seen.until(() => seen.events.some((line) => line.endsWith("more/below/f")));
+        // One more look finds nothing.
+        const before = seen.events.length;
+        touch("0/990/last");
+        await seen.until(() => seen.events.some((line) => line.endsWith("last")));
+        console.assert(seen.events.length === before + 1);
+        touch("end");
+        await seen.told("end");
+        await seen.watcher.close();
+        `,
+        limited(sysctl, 100),
+      );
+      const expected = ["create.directory more", "create.directory more/below"];
+      expected.push("create.file more/below/f", "create.file 0/990/last", "create.file end");
+      for (let i = 0; i < 1000; i++) {
+        const path = `${i % 10}/${i}`;
+        expected.push(`create.directory ${path}/new`);
+        if (i % 3 === 0) expected.push(`modify.data ${path}/old`);
+        if (i % 3 === 1) expected.push(`remove ${path}/old`);
+        if (i % 3 === 2) expected.push(`rename ${path}/old -> ${path}/renamed`);
+      }
+      const [lost, ...events] = told!.events.map((line) =>
+        line.replace("~", "").replace("remove.file", "remove")
+      );
+      assert.match(lost!, /^lost : /);
+      assert.deepEqual(events.toSorted(), expected.toSorted());
+      assert.equal(told!.watches, 100);
+      // Nine of ten directories, what is left of the tenth, what is new in the rest of it, and the one that was added.
+      assert.equal(told!.gaps.length, 9 + 2 + 98 + 1);
+    });
+  }
 }
 
 test(

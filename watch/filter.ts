@@ -5,7 +5,7 @@
  */
 
 import process from "node:process";
-import { isWanted } from "../classify/kinds.ts";
+import { isWanted, KINDS } from "../classify/kinds.ts";
 import { globMatcher } from "./glob.ts";
 
 /** A glob, an expression that is tested on the absolute path, or a function. */
@@ -13,6 +13,11 @@ export type Ignore = string | RegExp | ((path: string, isDirectory: boolean) => 
 
 /** How many answers of `ignore` are kept, so that a path is asked for once; beyond it the oldest are forgotten. */
 const REMEMBERED = 65_536;
+
+/** The kinds that a comparison of two states of a tree finds. */
+const OF_TREE = KINDS.filter((kind) =>
+  ["create", "modify", "rename", "remove"].includes(kind.split(".")[0]!)
+);
 
 /** The compiled `events`, `ignore` and `ignoreProcesses` of a watcher. */
 export class Filter {
@@ -48,6 +53,11 @@ export class Filter {
   /** Whether an event of `kind` was asked for. */
   tells(kind: string): boolean {
     return isAmong(kind, this.asked, this.#told);
+  }
+
+  /** Whether a difference between two states of a tree is of any use. */
+  get tellsOfTree(): boolean {
+    return OF_TREE.some((kind) => this.tells(kind));
   }
 
   /** Whether there is anything to ask about paths. */

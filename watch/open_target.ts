@@ -16,7 +16,6 @@ import { cString } from "../ffi/text.ts";
 import { fanotifyMask, ON_MOUNT } from "../classify/fanotify.ts";
 import type { FanotifyHub } from "./fanotify_hub.ts";
 import { Feed, type FeedInit, type FeedSink } from "./feed.ts";
-import { KINDS } from "../classify/kinds.ts";
 import type { Hub } from "./hub.ts";
 import { descriptorHub, fanotifyHub, inotifyHub } from "./hubs.ts";
 import type { Settings } from "./options.ts";
@@ -73,9 +72,11 @@ export async function openTarget(
         ...(target.only === undefined ? { only: undefined } : { only: target.only }),
       } as ConstructorParameters<typeof Feed>[0],
     );
-    const recovery = RECOVERS.has(way.by) && settings.recover === "diff" && concernsTree(settings)
-      ? new Recovery(await openLibc(), feed)
+    const recovers = RECOVERS.has(way.by) && settings.recover === "diff";
+    const recovery = recovers && settings.filter.tellsOfTree
+      ? new Recovery(await openLibc(), feed, true)
       : undefined;
+    feed.recovery = recovery;
     try {
       const hub = await way.open(feed, isWanted);
       sink.onDropped = (events) => recovery?.dropped(events);
@@ -94,17 +95,8 @@ export async function openTarget(
   throw failure;
 }
 
-/** Whether a difference between two states of the tree is of any use. */
-function concernsTree({ filter }: Settings): boolean {
-  return COMPARED.some((kind) => filter.tells(kind));
-}
-
 /** The ways that tell of every name. Polling loses nothing. */
 const RECOVERS: ReadonlySet<string> = new Set(["filesystem", "inode", "watch"]);
-
-const COMPARED = KINDS.filter((kind) =>
-  ["create", "modify", "rename", "remove"].includes(kind.split(".")[0]!)
-);
 
 /** The ways to try, the best first. */
 function ways(target: Target, settings: Settings): Way[] {

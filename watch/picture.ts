@@ -54,6 +54,26 @@ export class Picture {
     else this.#remove(path, event);
   }
 
+  /** The entry of a directory that is there, with those on the way to it; undefined for what is above the root. */
+  enter(path: Uint8Array): number | undefined {
+    if (path.length < this.#skip - 1) return undefined;
+    const { index } = this;
+    let directory = ROOT;
+    for (let at = this.#skip; at < path.length;) {
+      const slash = path.indexOf(SLASH, at);
+      const end = slash < 0 ? path.length : slash;
+      let entry = index.child(directory, path, at, end);
+      if (entry === NONE) {
+        entry = index.add(directory, path, at, end, "directory", 0);
+        if (index.isListed(directory)) index.setListed(entry);
+        else this.unlisted.push(entry);
+      }
+      directory = entry;
+      at = end + 1;
+    }
+    return directory;
+  }
+
   #add(path: Uint8Array, event: FileEvent): boolean {
     const { index } = this;
     const place = this.#place(path, event.path);

@@ -24,6 +24,11 @@ export const INTERVAL = 1000;
 /** A look that takes long makes the pause longer, to this many times its length: looking takes a tenth of the time. */
 const PAUSE = 9;
 
+/** How long to pause after a look that began at `start`, on the clock of `performance.now()`, in ms. */
+export function pauseAfter(start: number): number {
+  return Math.max(INTERVAL, (performance.now() - start) * PAUSE);
+}
+
 /** Polls the target of one feed. */
 export class Poller {
   readonly #libc: Libc;
@@ -84,7 +89,7 @@ export class Poller {
     if (this.#feed.gone !== undefined) return;
     if (this.#rootInode() !== this.#inode) return this.#rootGone();
     await this.#look(BY_STATUS);
-    this.#later(Math.max(INTERVAL, (performance.now() - start) * PAUSE));
+    this.#later(pauseAfter(start));
   }
 
   #look(judge: Judge): Promise<void> {

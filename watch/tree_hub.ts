@@ -18,6 +18,7 @@ import { type Circumstances, circumstances, type Feed, type Gap } from "./feed.t
 import { Hub } from "./hub.ts";
 import { Looker } from "./look.ts";
 import type { Name } from "./merged_records.ts";
+import { Recovery } from "./recovery.ts";
 import { Turns } from "./turns.ts";
 
 /** What a hub keeps with each directory. */
@@ -60,12 +61,6 @@ interface Finding extends Circumstances {
   readonly feeds: readonly Feed[];
 }
 
-/** Why a directory is not covered, and what is to be announced of it once it is. */
-interface Refusal {
-  readonly error: SystemError;
-  readonly found: Finding | undefined;
-}
-
 /**
  * `new`: it had no mark. `known`: it had one, or is known under another name. `moving`: it is known under a name that
  * queued records take from it.
@@ -97,10 +92,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   readonly #announcing = new Set<Node<Mark>>();
   /** Directories that are looked into once what is queued is processed, and what is to be announced of them then. */
   readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
-  /** Directories that are not covered, with all below them. */
-  readonly #uncovered = new Map<Node<Mark>, Refusal>();
-  /** Who was told that a limit is used up, and since when they have gaps, in ms since the epoch. */
-  readonly #limited = new Map<Feed, number>();
+  /** Directories that are not covered, with all below them, and why. */
+  readonly #uncovered = new Map<Node<Mark>, SystemError>();
+  /** Who was told that a limit is used up. */
+  readonly #limited = new Set<Feed>();
+  /** Whose targets are being armed. */
+  readonly #arming = new Set<Feed>();
   /** When those that a limit left out are tried again, on the clock of `performance.now()`. */
   #retryAt = Infinity;
 
@@ -378,12 +375,20 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   async addTree(feed: Feed, isWanted: () => boolean): Promise<void> {
     const node = this.anchorNode(feed);
     this.anchor(feed, node);
+    this.#arming.add(feed);
     try {
       if (feed.isLate) this.armLate(feed, node);
-      else await this.#armTree(node, () => isWanted() && !this.isClosed);
+      else {
+        await this.#armTree(node, () => isWanted() && !this.isClosed);
+        if (this.#limited.has(feed)) {
+          await this.#recovery(feed)?.pollFromNow(() => this.#limitedPaths(feed));
+        }
+      }
     } catch (error) {
       this.remove(feed);
       throw error;
+    } finally {
+      this.#arming.delete(feed);
     }
   }
 
@@ -862,24 +867,66 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** A directory that the kernel refuses: an error for the target itself, a gap in the coverage of all else. */
   #refused(node: Node<Mark>, isRoot: boolean, error: unknown, found: Finding | undefined): void {
     if (isRoot || !(error instanceof SystemError)) throw error;
-    this.#uncovered.set(node, { error, found });
+    this.#uncovered.set(node, error);
     const isLimit = error instanceof WatchLimitError;
     if (isLimit) this.#retryWithin(RETRY);
     for (const feed of this.feedsOf(node)) {
-      // A limit is told once, of all that the watcher asked for: what it leaves out changes from now on.
-      if (isLimit && this.#limited.has(feed)) continue;
-      if (isLimit) this.#limited.set(feed, this.#caughtUpAt);
-      const path = isLimit ? feed.path : feed.spell(this.tree.path(node));
       feed.flush(); // what was told before
-      feed.sink.lost(path, reasonOf(error));
+      if (!isLimit) {
+        feed.sink.lost(feed.spell(this.tree.path(node)), reasonOf(error));
+        continue;
+      }
+      // Polling finds what is in it: nobody is to look into it.
+      if (found?.feeds.includes(feed)) this.#recovery(feed)?.appeared(this.#bytesFor(feed, node));
+      // Told once, of all that the watcher asked for: what a limit leaves out changes from now on.
+      if (!this.#limited.has(feed)) {
+        this.#limited.add(feed);
+        feed.sink.lost(feed.path, reasonOf(error));
+      }
+      if (!this.#arming.has(feed) || feed.isLate) this.#poll(feed);
     }
+    if (isLimit && found !== undefined) this.#show(node, found);
+  }
+
+  /** What compares the names that the feed knows with those that are there; undefined where it asked for neither. */
+  #recovery(feed: Feed): Recovery | undefined {
+    if (feed.recovery === undefined && feed.filter.tellsOfTree) {
+      feed.recovery = new Recovery(this.libc, feed, false);
+    }
+    return feed.recovery;
+  }
+
+  /** Polls for the feed what a limit leaves uncovered. */
+  #poll(feed: Feed): void {
+    this.#recovery(feed)?.poll(() => this.#limitedPaths(feed), this.#caughtUpAt);
+  }
+
+  /** The directories that a limit leaves uncovered. */
+  #limitedPaths(feed: Feed): Uint8Array[] {
+    const paths: Uint8Array[] = [];
+    for (const [node, error] of this.#uncovered) {
+      if (!(error instanceof WatchLimitError) || !this.#isMissed(node, feed)) continue;
+      paths.push(this.#bytesFor(feed, node));
+    }
+    return paths;
+  }
+
+  #bytesFor(feed: Feed, node: Node<Mark>): Uint8Array {
+    return feed.spellBytes(this.tree.bytes(node));
+  }
+
+  /** Whether the feed would want what happens in a directory that is not covered. */
+  #isMissed(node: Node<Mark>, feed: Feed): boolean {
+    return this.isLinked(node) && this.feedsOf(node).includes(feed);
   }
 
   override gaps(feed: Feed): readonly Gap[] {
     const gaps = [...feed.gaps];
-    for (const [node, { error }] of this.#uncovered) {
-      if (!this.isLinked(node) || !this.feedsOf(node).includes(feed)) continue;
-      gaps.push({ path: feed.spell(this.tree.path(node)), reason: reasonOf(error) });
+    for (const [node, error] of this.#uncovered) {
+      if (!this.#isMissed(node, feed)) continue;
+      const isPolled = error instanceof WatchLimitError && feed.recovery !== undefined;
+      const reason = (isPolled ? "it is polled: " : "") + reasonOf(error);
+      gaps.push({ path: feed.spell(this.tree.path(node)), reason });
     }
     return gaps;
   }
@@ -895,15 +942,15 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     if (this.#retryAt === Infinity) return;
     if (now < this.#retryAt) return this.runLater(this.#retryAt - now);
     this.#retryAt = Infinity;
-    for (const [node, { error, found }] of [...this.#uncovered]) {
+    for (const [node, error] of [...this.#uncovered]) {
       const isWanted = this.isLinked(node) && this.feedsOf(node).length > 0;
       if (isWanted && !(error instanceof WatchLimitError)) continue;
       this.#uncovered.delete(node);
-      if (isWanted) this.#armAll(node, found);
+      if (isWanted) this.#armAll(node, undefined);
       if (this.#retryAt < Infinity) return;
     }
     // All is covered again.
-    for (const [feed, since] of this.#limited) feed.recovery?.lost(since);
+    for (const feed of this.#limited) this.#poll(feed);
     this.#limited.clear();
   }
 

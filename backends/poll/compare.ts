@@ -32,7 +32,7 @@ export interface Judge {
   ): "modify.data" | "modify.metadata" | undefined;
   /** Whether an entry that is met in a directory that was never listed was there before. */
   wasThere(status: EntryStatus | undefined): boolean;
-  /** Whether the judge needs statuses of entries in directories that were never listed. */
+  /** Whether it needs statuses; where not, it is about directories that were never listed, and no others are read. */
   readonly looks: boolean;
 }
 
@@ -90,7 +90,18 @@ class Walk {
 
   /** Compares one directory; the differences, and into `waiting` the directories to go on with. */
   *directory(directory: number, waiting: number[]): Generator<Difference, void, void> {
-    const { libc, recursive } = this.#ground;
+    const { recursive } = this.#ground;
+    const index = this.#index;
+    const wasListed = index.isListed(directory);
+    if (!wasListed || this.#judge.looks) yield* this.#list(directory, wasListed);
+    if (!recursive) return;
+    for (let at = index.firstChild(directory); at !== NONE; at = index.nextSibling(at)) {
+      if (index.isDirectory(at)) waiting.push(at);
+    }
+  }
+
+  *#list(directory: number, wasListed: boolean): Generator<Difference, void, void> {
+    const { libc } = this.#ground;
     const index = this.#index;
     const fd = openDirectory(libc, this.#path(directory));
     if (fd < 0) return; // gone, as its parent tells; or not to be read, and then nothing is known
@@ -98,12 +109,11 @@ class Walk {
     try {
       const mount = mountOfFd(libc, fd);
       if (mount !== (this.#mount ??= mount)) return; // another target, or left out
-      const wasListed = index.isListed(directory);
       const isWhole = listEntries(libc, fd, (bytes, start, end, type, inode) => {
         const only = directory === ROOT ? this.#only : undefined;
         if (only !== undefined && !isName(only, bytes, start, end)) return;
         const known = index.child(directory, bytes, start, end);
-        const isNeeded = wasListed || this.#judge.looks || type === undefined;
+        const isNeeded = this.#judge.looks || type === undefined;
         const status = isNeeded ? statusAt(libc, fd, bytes, start, end) : undefined;
         if (isNeeded && status === undefined) return; // gone since it was listed
         const seen = { type: status?.type ?? type ?? "other", inode: status?.inode ?? inode };
@@ -121,7 +131,7 @@ class Walk {
           const kind = status && this.#judge.changed(index, entry, status);
           if (kind !== undefined) found.push({ kind, type: seen.type, path: index.path(entry) });
         }
-        if (status !== undefined) index.setStatus(entry, status);
+        if (status !== undefined && this.#judge.looks) index.setStatus(entry, status);
         index.setSeen(entry);
       });
       const unseen = index.takeUnseen(directory);
@@ -134,10 +144,6 @@ class Walk {
       libc.close(fd);
     }
     yield* found;
-    if (!recursive) return;
-    for (let at = index.firstChild(directory); at !== NONE; at = index.nextSibling(at)) {
-      if (index.isDirectory(at)) waiting.push(at);
-    }
   }
 
   /** What was missing and did not turn up: removals, children before parents. */
@@ -293,8 +299,11 @@ export function since(time: number): Judge {
     looks: true,
     // A number is given again only to a file that is born later.
     isSame: (_index, _entry, { born }) => born !== 0 && born < from,
-    changed: (_index, _entry, { type, modified, changed }) => {
+    changed(index, entry, status) {
+      const { type, modified, changed } = status;
       if (changed < from) return undefined;
+      // What was looked at before tells more.
+      if (index.status(entry).changed !== 0) return BY_STATUS.changed(index, entry, status);
       if (modified < from) return "modify.metadata";
       // Names that come and go modify a directory; they are told themselves.
       return type === "directory" ? undefined : "modify.data";

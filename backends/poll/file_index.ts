@@ -61,7 +61,7 @@ export class FileIndex {
 
   /** An index of a directory of which nothing is known; `withStatus` keeps a place for {@linkcode IndexedStatus}. */
   constructor(withStatus: boolean) {
-    if (withStatus) this.#status = new Float64Array(4 * 64);
+    if (withStatus) this.keepStatus();
     this.#columns.parent[ROOT] = NONE;
     this.#columns.first[ROOT] = NONE;
     this.#columns.flags[ROOT] = DIRECTORY | LIVE;
@@ -196,6 +196,16 @@ export class FileIndex {
       flags[at]! &= ~SEEN;
     }
     return unseen;
+  }
+
+  /** Keeps a place for {@linkcode IndexedStatus} from now on. */
+  keepStatus(): void {
+    this.#status ??= new Float64Array(4 * this.#columns.parent.length);
+  }
+
+  /** Forgets every {@linkcode IndexedStatus}. */
+  dropStatus(): void {
+    this.#status = undefined;
   }
 
   status(entry: number): IndexedStatus {
