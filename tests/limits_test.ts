@@ -51,7 +51,7 @@ const PRELUDE = `
       return this.until(() => this.events.some((line) => line.startsWith("recovered")));
     }
     async until(condition) {
-      const end = performance.now() + 10_000;
+      const end = performance.now() + 25_000;
       while (!condition(this) && performance.now() < end) await sleep(5);
     }
     /** Up to the creation of a file. */
