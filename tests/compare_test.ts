@@ -66,7 +66,7 @@ class Compared implements Disposable {
       root: this.#directory.path,
       recursive: true,
       only: undefined,
-      leavesOut: () => false,
+      leavesOut: undefined,
     };
     this.#time = Date.now() * 1000;
     return [...compare(ground, this.#index, judge)].filter((one) => one !== undefined);

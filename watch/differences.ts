@@ -44,7 +44,9 @@ export class Differences {
       root: this.#root,
       recursive: feed.recursive,
       only: feed.only,
-      leavesOut: (path, isDirectory) => feed.ignores(above + decodeText(path), isDirectory),
+      leavesOut: feed.leavesOut
+        ? (path, isDirectory) => feed.ignores(above + decodeText(path), isDirectory)
+        : undefined,
     };
   }
 

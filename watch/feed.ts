@@ -146,6 +146,11 @@ export class Feed {
     return spelled;
   }
 
+  /** Whether any path is left out. */
+  get leavesOut(): boolean {
+    return this.filter.asksPaths || (this.mounts?.size ?? 0) > 0;
+  }
+
   /** Whether `path` is left out, being in the spelling of the hub's tree. */
   ignores(path: string, isDirectory: boolean): boolean {
     const { filter } = this;

@@ -130,8 +130,9 @@ function groundOf(libc: Libc, root: string, { ignore = [] }: SnapshotOptions): G
     root,
     recursive: true,
     only: undefined,
-    leavesOut: (path, isDirectory) =>
-      filter.asksPaths && filter.ignores(above + decodeText(path), isDirectory, root),
+    leavesOut: filter.asksPaths
+      ? (path, isDirectory) => filter.ignores(above + decodeText(path), isDirectory, root)
+      : undefined,
   };
 }
 

@@ -43,8 +43,8 @@ export interface Ground {
   readonly recursive: boolean;
   /** The only name in the root that counts. */
   readonly only: string | undefined;
-  /** Whether a path below the root, and what is below it, does not count. */
-  leavesOut(path: Uint8Array, isDirectory: boolean): boolean;
+  /** Whether a path below the root, and what is below it, does not count; undefined where all does. */
+  readonly leavesOut: ((path: Uint8Array, isDirectory: boolean) => boolean) | undefined;
 }
 
 /**
@@ -173,10 +173,12 @@ class Walk {
     end: number,
     type: FileType,
   ): boolean {
+    const { leavesOut } = this.#ground;
+    if (leavesOut === undefined) return false;
     const above = this.#index.path(directory);
     const name = bytes.subarray(start, end);
     const path = above.length === 0 ? name.slice() : joinPath(above, name);
-    return this.#ground.leavesOut(path, type === "directory");
+    return leavesOut(path, type === "directory");
   }
 
   /** Whether a name still stands for what the index has there. */

@@ -31,6 +31,8 @@ export interface IndexedStatus {
   readonly size: number;
 }
 
+const UNKNOWN: IndexedStatus = { modified: 0, changed: 0, born: 0, size: 0 };
+
 /** The columns, all of one length. */
 interface Columns {
   readonly parent: Int32Array;
@@ -70,6 +72,11 @@ export class FileIndex {
   /** How many entries there are, without the root. */
   get size(): number {
     return this.#size;
+  }
+
+  /** More than every entry. */
+  get end(): number {
+    return this.#used;
   }
 
   /** Bytes of memory that it takes. */
@@ -209,14 +216,25 @@ export class FileIndex {
   }
 
   status(entry: number): IndexedStatus {
+    const status = this.#status;
+    if (status === undefined) return UNKNOWN;
     const at = entry * 4;
-    const [modified = 0, changed = 0, born = 0, size = 0] = this.#status?.subarray(at, at + 4) ??
-      [];
-    return { modified, changed, born, size };
+    return {
+      modified: status[at]!,
+      changed: status[at + 1]!,
+      born: status[at + 2]!,
+      size: status[at + 3]!,
+    };
   }
 
   setStatus(entry: number, { modified, changed, born, size }: IndexedStatus): void {
-    this.#status?.set([modified, changed, born, size], entry * 4);
+    const status = this.#status;
+    if (status === undefined) return;
+    const at = entry * 4;
+    status[at] = modified;
+    status[at + 1] = changed;
+    status[at + 2] = born;
+    status[at + 3] = size;
   }
 
   /** The bytes of the name, valid until the index changes. */

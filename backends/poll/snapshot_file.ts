@@ -36,9 +36,10 @@ export function encodeSnapshot(
   { root, inode, born, time, index }: SnapshotContent,
 ): Uint8Array<ArrayBuffer> {
   let size = HEAD + root.length + CHECKSUM;
-  const numbers = new Map([[ROOT, 0]]);
+  const numbers = new Uint32Array(index.end);
+  let number = 0;
   for (const entry of index.entries()) {
-    numbers.set(entry, numbers.size);
+    numbers[entry] = ++number;
     size += 46 + index.name(entry).length;
   }
   const bytes = new Uint8Array(size);
@@ -52,16 +53,18 @@ export function encodeSnapshot(
   let at = HEAD + root.length;
   for (const entry of index.entries()) {
     const name = index.name(entry);
-    view.setUint32(at, numbers.get(index.parent(entry))!, true);
+    view.setUint32(at, numbers[index.parent(entry)]!, true);
     bytes[at + 4] = TYPES.indexOf(index.type(entry));
     bytes[at + 5] = name.length;
     bytes.set(name, at + 6);
     at += 6 + name.length;
     const { modified, changed, born, size } = index.status(entry);
-    for (const value of [index.inode(entry), modified, changed, born, size]) {
-      view.setFloat64(at, value, true);
-      at += 8;
-    }
+    view.setFloat64(at, index.inode(entry), true);
+    view.setFloat64(at + 8, modified, true);
+    view.setFloat64(at + 16, changed, true);
+    view.setFloat64(at + 24, born, true);
+    view.setFloat64(at + 32, size, true);
+    at += 40;
   }
   bytes.set(checksum(bytes.subarray(0, at)), at);
   return bytes;
