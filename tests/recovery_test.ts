@@ -1,14 +1,17 @@
 /** Losses, and their repair: what the events say in the end is what is on disk. */
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import test from "node:test";
 import { setImmediate } from "node:timers";
 import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Model } from "../scripts/real_work/model.ts";
 import { Ground } from "./ground.ts";
-import { isRoot, testAsNobody, within } from "./runtime.ts";
+import { isInstalled } from "../scripts/real_work/process.ts";
+import { isRoot, moduleFile, TemporaryDirectory, testAsNobody, within } from "./runtime.ts";
 
 /** More than the kernel's queue holds (16,384 by default). */
 const MANY = 17_000;
@@ -163,6 +166,42 @@ for (const backend of ["inotify", "fanotify"] as const) {
     assert.deepEqual([...fast.wrong, ...fast.differences()], []);
   });
 
+  const million = { ...settings, skip: isInstalled("cc") ? false : "cc is not installed" };
+  test(`${backend}: an overflow of a million events`, million, async () => {
+    using ground = new Ground();
+    using scratch = new TemporaryDirectory();
+    const root = ground.path;
+    const at = (path: string) => join(root, path);
+    for (let n = 0; n < 100; n++) mkdirSync(at(`${n}`));
+    mkdirSync(at("kept"));
+    touch(at("kept"), 0, 20_000);
+    const fill = join(scratch.path, "fill");
+    execFileSync("cc", ["-O2", "-o", fill, moduleFile("scripts/bench/fill.c")]);
+    await moment();
+    await using followed = new Followed(root, { backend });
+    await followed.watcher.ready;
+    followed.follow();
+    while (followed.watcher.stats().names < 20_101) await new Promise(setImmediate);
+    const before = process.memoryUsage.rss();
+    // Nothing is read meanwhile. 10,000 files each time, made and removed: two events each.
+    for (let round = 0; round < 50; round++) execFileSync(fill, [root, "10000"]);
+    touch(at("kept"), 20_000, 20_500);
+    for (let n = 0; n < 500; n++) rmSync(at(`kept/n${n}`));
+    renameSync(at("kept"), at("moved"));
+    await followed.until("recovered", ({ kind }) => kind === "recovered");
+    const grown = (process.memoryUsage.rss() - before) / 2 ** 20;
+    assert.deepEqual(followed.wrong, []);
+    assert.deepEqual(followed.differences(), []);
+    // The first of the million are in the queue, and what becomes of their files is found, too.
+    const told = followed.events.filter(({ synthetic, path }) =>
+      synthetic && !path.includes("/file-")
+    ).map(({ kind }) => kind);
+    const count = (wanted: string) => told.filter((kind) => kind === wanted).length;
+    assert.deepEqual([count("rename"), count("create.file"), count("remove.file")], [1, 500, 500]);
+    // The kernel's queue is what was read, and kept here.
+    assert(grown < 64, `${grown} MiB`);
+  });
+
   test(
     `${backend}: with recover "signal" the loss alone is told, and all is watched`,
     settings,
@@ -191,7 +230,7 @@ for (const backend of ["inotify", "fanotify"] as const) {
 
 if (isRoot) {
   test("all of this as nobody", { timeout: 240_000 }, async () => {
-    await testAsNobody("tests/recovery_test.ts", 9, 200_000);
+    await testAsNobody("tests/recovery_test.ts", 11, 200_000);
   });
 }
 
