@@ -42,6 +42,21 @@ export function encodeText(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text);
 }
 
+/** Writes the UTF-8 of `text[start, end)` into `bytes`, and returns its length; fastest for short ASCII. */
+export function encodeTextInto(
+  text: string,
+  start: number,
+  end: number,
+  bytes: Uint8Array,
+): number {
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= 0x80) return encoder.encodeInto(text.slice(start, end), bytes).written;
+    bytes[at - start] = code;
+  }
+  return end - start;
+}
+
 /**
  * The text of `bytes[start, end)`. `Buffer`'s slices are the fastest way to a short string in both runtimes, that of
  * latin1 faster than that of UTF-8 even with a look for ASCII before (measured, 15 bytes: 30 and 50 ns; `TextDecoder` 110

@@ -6,13 +6,43 @@
 
 import { FileIndex, NONE, ROOT } from "../backends/poll/file_index.ts";
 import type { FileEvent } from "../classify/event.ts";
-import { matches } from "../classify/kinds.ts";
+import { KINDS, matches } from "../classify/kinds.ts";
 import type { FileType } from "../ffi/file.ts";
-import { encodeText } from "../ffi/text.ts";
+import { encodeText, encodeTextInto } from "../ffi/text.ts";
 
-/** Kinds that add, move or remove a name. */
+/** What an event of a kind says of the names that are there. */
+type Effect = "adds" | "moves" | "removes";
+
+const EFFECTS: ReadonlyMap<string, Effect> = new Map(
+  KINDS.flatMap((kind): [string, Effect][] => {
+    if (kind === "rename") return [[kind, "moves"]];
+    if (kind === "rename.in" || matches(kind, "create")) return [[kind, "adds"]];
+    return kind === "rename.out" || matches(kind, "remove") ? [[kind, "removes"]] : [];
+  }),
+);
+
+/** Whether events of a kind add, move or remove a name. */
 export function isStructural(kind: string): boolean {
-  return matches(kind, "create") || matches(kind, "rename") || matches(kind, "remove");
+  return EFFECTS.has(kind);
+}
+
+/** Room for a name; where the kernel allows 255 bytes, some filesystems allow 255 characters. */
+const scratch = new Uint8Array(1024);
+
+/** A name `bytes[start, end)` in a directory. */
+class Place {
+  directory: number = NONE;
+  bytes: Uint8Array = scratch;
+  start = 0;
+  end = 0;
+
+  set(directory: number, bytes: Uint8Array, start: number, end: number): true {
+    this.directory = directory;
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    return true;
+  }
 }
 
 /** An index of names that follows events. */
@@ -20,38 +50,46 @@ export class Picture {
   readonly index: FileIndex = new FileIndex(false);
   /** Directories whose names are not known yet. */
   readonly unlisted: number[] = [ROOT];
-  /** The length of the root's path in bytes, with its slash. */
+  /** The root's path with its slash, and its length in bytes. */
+  readonly #above: string;
   readonly #skip: number;
-  /** The directory of the last path, which is often that of the next. */
+  /** The directory of the last path, which is often that of the next, its entry, and until when that is right. */
   #last = "";
   #lastEntry = NONE;
+  #lastEpoch = NONE;
+  /** Where the last path is: one object for all, for they are many. */
+  readonly #place = new Place();
 
   /** Of the tree below `root`, as events spell it. */
   constructor(root: string) {
-    this.#skip = root === "/" ? 1 : encodeText(root).length + 1;
+    this.#above = root === "/" ? root : `${root}/`;
+    this.#skip = encodeText(this.#above).length;
   }
 
   /** Follows an event; false where it says what is known already. */
   apply(event: FileEvent): boolean {
-    const { kind } = event;
-    if (!isStructural(kind)) return true;
-    const path = event.pathBytes ?? encodeText(event.path);
-    if (kind === "rename") {
-      return this.#rename(event.fromBytes ?? encodeText(event.from!), path, event);
+    switch (EFFECTS.get(event.kind)) {
+      case "adds":
+        return this.#add(event);
+      case "removes":
+        return this.#remove(event);
+      case "moves":
+        return this.#rename(event.from!, event.fromBytes, event.path, event.pathBytes, event);
+      default:
+        return true;
     }
-    const isAway = kind === "rename.out" || matches(kind, "remove");
-    return isAway ? this.#remove(path, event) : this.#add(path, event);
   }
 
   /** Takes back an event that the consumer did not get. */
   undo(event: FileEvent): void {
-    const { kind } = event;
-    if (!isStructural(kind)) return;
-    const path = event.pathBytes ?? encodeText(event.path);
-    if (kind === "rename") {
-      this.#rename(path, event.fromBytes ?? encodeText(event.from!), event);
-    } else if (kind === "rename.out" || matches(kind, "remove")) this.#add(path, event);
-    else this.#remove(path, event);
+    switch (EFFECTS.get(event.kind)) {
+      case "adds":
+        return void this.#remove(event);
+      case "removes":
+        return void this.#add(event);
+      case "moves":
+        this.#rename(event.path, event.pathBytes, event.from!, event.fromBytes, event);
+    }
   }
 
   /** The entry of a directory that is there, with those on the way to it; undefined for what is above the root. */
@@ -74,46 +112,50 @@ export class Picture {
     return directory;
   }
 
-  #add(path: Uint8Array, event: FileEvent): boolean {
+  #add(event: FileEvent): boolean {
     const { index } = this;
-    const place = this.#place(path, event.path);
-    if (place === undefined) return true;
-    const { directory, start } = place;
+    if (!this.#locate(event.path, event.pathBytes)) return true;
+    const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
-    const known = index.child(directory, path, start, path.length);
+    const known = index.child(directory, bytes, start, end);
     if (known !== NONE && index.isDirectory(known) === (type === "directory")) {
       index.setInode(known, 0);
       return false;
     }
-    if (known !== NONE) this.#drop(known);
-    const entry = index.add(directory, path, start, path.length, type, 0);
+    if (known !== NONE) index.remove(known);
+    const entry = index.add(directory, bytes, start, end, type, 0);
     // What is in a directory that appeared is told.
     index.setListed(entry);
     return true;
   }
 
-  #remove(path: Uint8Array, event: FileEvent): boolean {
-    const entry = this.#find(path, event.path);
+  #remove(event: FileEvent): boolean {
+    const entry = this.#find(event.path, event.pathBytes);
     if (entry === undefined) return true;
     if (entry === NONE) return false;
-    this.#drop(entry);
+    this.index.remove(entry);
     return true;
   }
 
-  #rename(from: Uint8Array, path: Uint8Array, event: FileEvent): boolean {
+  #rename(
+    from: string,
+    fromBytes: Uint8Array | undefined,
+    path: string,
+    pathBytes: Uint8Array | undefined,
+    event: FileEvent,
+  ): boolean {
     const { index } = this;
-    const entry = this.#find(from, undefined);
-    const place = this.#place(path, undefined);
-    if (place === undefined) { // to where nothing is known yet
-      if (entry !== undefined && entry !== NONE) this.#drop(entry);
+    const entry = this.#find(from, fromBytes);
+    if (!this.#locate(path, pathBytes)) { // to where nothing is known yet
+      if (entry !== undefined && entry !== NONE) index.remove(entry);
       return true;
     }
-    const { directory, start } = place;
-    const there = index.child(directory, path, start, path.length);
+    const { directory, bytes, start, end } = this.#place;
+    const there = index.child(directory, bytes, start, end);
     if (entry === undefined || entry === NONE) {
       if (there !== NONE) return false;
       const type = typeOf(event);
-      const added = index.add(directory, path, start, path.length, type, 0);
+      const added = index.add(directory, bytes, start, end, type, 0);
       if (type === "directory") this.unlisted.push(added);
       return true;
     }
@@ -121,49 +163,59 @@ export class Picture {
     for (let at = directory; at !== ROOT; at = index.parent(at)) {
       if (at === entry) return true; // not below itself: what would make sense of it was lost
     }
-    if (there !== NONE) this.#drop(there);
-    index.move(entry, directory, path, start, path.length);
-    this.#last = "";
+    if (there !== NONE) index.remove(there);
+    index.move(entry, directory, bytes, start, end);
     return true;
   }
 
-  #drop(entry: number): void {
-    this.index.remove(entry);
-    this.#last = "";
-  }
-
   /** The entry of a path; `NONE` where its directory does not have it, undefined where the directory is not known. */
-  #find(path: Uint8Array, text: string | undefined): number | undefined {
-    const place = this.#place(path, text);
-    if (place === undefined) return undefined;
-    const entry = this.index.child(place.directory, path, place.start, path.length);
-    return entry === NONE && !this.index.isListed(place.directory) ? undefined : entry;
+  #find(text: string, path: Uint8Array | undefined): number | undefined {
+    if (!this.#locate(text, path)) return undefined;
+    const { directory, bytes, start, end } = this.#place;
+    const entry = this.index.child(directory, bytes, start, end);
+    return entry === NONE && !this.index.isListed(directory) ? undefined : entry;
   }
 
-  /** The directory of a path and where the name begins; undefined where the directory is not known. */
-  #place(
-    path: Uint8Array,
-    text: string | undefined,
-  ): { readonly directory: number; readonly start: number } | undefined {
-    if (path.length <= this.#skip) return undefined; // the root itself
-    const start = path.lastIndexOf(SLASH) + 1;
-    const above = text?.slice(0, text.lastIndexOf("/") + 1);
-    if (above !== undefined && above === this.#last) {
-      return { directory: this.#lastEntry, start };
+  /** Finds the place of a path, given as bytes where it is no text; false where the directory is not known. */
+  #locate(text: string, path: Uint8Array | undefined): boolean {
+    return path === undefined ? this.#locateText(text) : this.#locateBytes(path);
+  }
+
+  #locateText(text: string): boolean {
+    const { index } = this;
+    const start = text.lastIndexOf("/") + 1;
+    if (start === text.length || start < this.#above.length) return false; // the root itself
+    if (
+      this.#lastEpoch !== index.epoch || start !== this.#last.length || !text.startsWith(this.#last)
+    ) {
+      let directory = ROOT;
+      for (let at = this.#above.length; at < start;) {
+        const end = text.indexOf("/", at);
+        const length = encodeTextInto(text, at, end, scratch);
+        directory = index.child(directory, scratch, 0, length);
+        if (directory === NONE) return false;
+        at = end + 1;
+      }
+      this.#last = text.slice(0, start);
+      this.#lastEntry = directory;
+      this.#lastEpoch = index.epoch;
     }
+    const end = encodeTextInto(text, start, text.length, scratch);
+    return this.#place.set(this.#lastEntry, scratch, 0, end);
+  }
+
+  #locateBytes(path: Uint8Array): boolean {
+    const { index } = this;
+    if (path.length <= this.#skip) return false; // the root itself
+    const start = path.lastIndexOf(SLASH) + 1;
     let directory = ROOT;
     for (let at = this.#skip; at < start;) {
       const end = path.indexOf(SLASH, at);
-      directory = this.index.child(directory, path, at, end);
-      if (directory === NONE) return undefined;
+      directory = index.child(directory, path, at, end);
+      if (directory === NONE) return false;
       at = end + 1;
     }
-    // Names that are no text look alike.
-    if (above !== undefined && !above.includes("\uFFFD")) {
-      this.#last = above;
-      this.#lastEntry = directory;
-    }
-    return { directory, start };
+    return this.#place.set(directory, path, start, path.length);
   }
 }
 

@@ -40,7 +40,7 @@ interface Columns {
   readonly next: Int32Array;
   readonly previous: Int32Array;
   readonly first: Int32Array;
-  /** Where the name is in the heap: its length in a byte, then its bytes. */
+  /** Where the name is in the heap: its length in two bytes, then its bytes. */
   readonly name: Uint32Array;
   readonly flags: Uint8Array;
   /** Exact up to 2^53. */
@@ -57,6 +57,7 @@ export class FileIndex {
   #heap = new Uint8Array(1024);
   #heapEnd = 0;
   #heapWaste = 0;
+  #epoch = 0;
   /** Entry + 1; 0 is free, -1 was taken. */
   #slots = new Int32Array(128);
   #taken = 0;
@@ -72,6 +73,11 @@ export class FileIndex {
   /** How many entries there are, without the root. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Changes when a directory is moved or removed: the entry of a path may be another one then. */
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /** More than every entry. */
@@ -123,14 +129,16 @@ export class FileIndex {
 
   /** Gives an entry another parent and name, where nothing is. */
   move(entry: number, parent: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.isDirectory(entry)) this.#epoch++;
     this.#unlink(entry);
-    this.#heapWaste += this.#heap[this.#columns.name[entry]!]! + 1;
+    this.#heapWaste += LENGTH + this.#lengthAt(this.#columns.name[entry]!);
     this.#name(entry, bytes, start, end);
     this.#link(entry, parent);
   }
 
   /** Removes an entry, and everything below it. */
   remove(entry: number): void {
+    if (this.isDirectory(entry)) this.#epoch++;
     const { first, parent } = this.#columns;
     for (let at = entry;;) {
       while (first[at] !== NONE) at = first[at]!;
@@ -239,20 +247,18 @@ export class FileIndex {
 
   /** The bytes of the name, valid until the index changes. */
   name(entry: number): Uint8Array {
-    const start = this.#columns.name[entry]! + 1;
-    return this.#heap.subarray(start, start + this.#heap[start - 1]!);
+    return this.#nameAt(this.#columns.name[entry]!);
   }
 
   /** The bytes of the path below the root; empty for the root. */
   path(entry: number): Uint8Array<ArrayBuffer> {
     const { parent, name } = this.#columns;
     let length = 0;
-    for (let at = entry; at !== ROOT; at = parent[at]!) length += this.#heap[name[at]!]! + 1;
+    for (let at = entry; at !== ROOT; at = parent[at]!) length += this.#lengthAt(name[at]!) + 1;
     const path = new Uint8Array(Math.max(0, length - 1));
     let end = path.length;
     for (let at = entry; at !== ROOT; at = parent[at]!) {
-      const start = name[at]! + 1;
-      const bytes = this.#heap.subarray(start, start + this.#heap[start - 1]!);
+      const bytes = this.#nameAt(name[at]!);
       path.set(bytes, end -= bytes.length);
       if (end > 0) path[--end] = SLASH;
     }
@@ -273,9 +279,21 @@ export class FileIndex {
     }
   }
 
+  #lengthAt(at: number): number {
+    return lengthAt(this.#heap, at);
+  }
+
+  #nameAt(at: number): Uint8Array {
+    return this.#heap.subarray(at + LENGTH, at + LENGTH + this.#lengthAt(at));
+  }
+
+  #hashOf(parent: number, at: number): number {
+    return hash(parent, this.#heap, at + LENGTH, at + LENGTH + this.#lengthAt(at));
+  }
+
   #release(entry: number): void {
     this.#unlink(entry);
-    this.#heapWaste += this.#heap[this.#columns.name[entry]!]! + 1;
+    this.#heapWaste += LENGTH + this.#lengthAt(this.#columns.name[entry]!);
     this.#columns.flags[entry] = 0;
     this.#free.push(entry);
     this.#size--;
@@ -284,23 +302,22 @@ export class FileIndex {
   #isNamed(entry: number, parent: number, bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#columns.parent[entry] !== parent) return false;
     let at = this.#columns.name[entry]!;
+    if (this.#lengthAt(at) !== end - start) return false;
     const heap = this.#heap;
-    if (heap[at++] !== end - start) return false;
+    at += LENGTH;
     while (start < end) if (heap[at++] !== bytes[start++]) return false;
     return true;
   }
 
   #name(entry: number, bytes: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    if (length > 0xff) throw new RangeError(`Cannot index a name of ${length} bytes: at most 255`);
-    if (this.#heapEnd + length + 1 > this.#heap.length) {
-      this.#heap = grown(
-        this.#heap,
-        Math.max(this.#heap.length * 1.25, this.#heapEnd + length + 1),
-      );
+    const needed = this.#heapEnd + LENGTH + length;
+    if (needed > this.#heap.length) {
+      this.#heap = grown(this.#heap, Math.max(this.#heap.length * 1.25, needed));
     }
     this.#columns.name[entry] = this.#heapEnd;
     this.#heap[this.#heapEnd++] = length;
+    this.#heap[this.#heapEnd++] = length >> 8;
     for (let at = start; at < end; at++) this.#heap[this.#heapEnd++] = bytes[at]!;
   }
 
@@ -318,10 +335,8 @@ export class FileIndex {
 
   #unlink(entry: number): void {
     const { parent: parents, next, previous, first, name } = this.#columns;
-    const heap = this.#heap;
-    const start = name[entry]! + 1;
     const mask = this.#slots.length - 1;
-    let at = hash(parents[entry]!, heap, start, start + heap[start - 1]!) & mask;
+    let at = this.#hashOf(parents[entry]!, name[entry]!) & mask;
     while (this.#slots[at] !== entry + 1) at = (at + 1) & mask;
     this.#slots[at] = -1;
     const [before, after] = [previous[entry]!, next[entry]!];
@@ -333,9 +348,8 @@ export class FileIndex {
   /** Enters a linked entry into the hash table. */
   #hash(entry: number): void {
     const { parent, name } = this.#columns;
-    const start = name[entry]! + 1;
     const mask = this.#slots.length - 1;
-    let at = hash(parent[entry]!, this.#heap, start, start + this.#heap[start - 1]!) & mask;
+    let at = this.#hashOf(parent[entry]!, name[entry]!) & mask;
     while (this.#slots[at]! > 0) at = (at + 1) & mask;
     if (this.#slots[at] === 0) this.#taken++;
     this.#slots[at] = entry + 1;
@@ -364,13 +378,20 @@ export class FileIndex {
     this.#heap = new Uint8Array(Math.max(1024, (this.#heapEnd - this.#heapWaste) * 1.25));
     this.#heapEnd = this.#heapWaste = 0;
     for (const entry of this.entries()) {
-      const start = this.#columns.name[entry]! + 1;
-      this.#name(entry, old, start, start + old[start - 1]!);
+      const start = this.#columns.name[entry]! + LENGTH;
+      this.#name(entry, old, start, start + lengthAt(old, start - LENGTH));
     }
   }
 }
 
 const SLASH = 0x2f;
+
+/** Before a name in the heap: how long it is. On some filesystems 255 characters are more than 255 bytes. */
+const LENGTH = 2;
+
+function lengthAt(heap: Uint8Array, at: number): number {
+  return heap[at]! | (heap[at + 1]! << 8);
+}
 
 function columns(length: number, from?: Columns): Columns {
   const made: Columns = {

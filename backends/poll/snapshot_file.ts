@@ -3,7 +3,7 @@
  *
  * Little-endian. Header: `SENTINOD`, version (u32), number of entries (u32), inode (f64) and time of birth (f64) of the
  * root, time of the snapshot (f64, ms), the root's path (u32 length, bytes). Entry: number of its parent (u32; 0 is the
- * root, entries count from 1), type (u8), name (u8 length, bytes), inode, modified, changed, born, size (f64 each, times in
+ * root, entries count from 1), type (u8), name (u16 length, bytes), inode, modified, changed, born, size (f64 each, times in
  * µs). Then the first 8 bytes of the SHA-256 of all before.
  *
  * @module
@@ -40,7 +40,7 @@ export function encodeSnapshot(
   let number = 0;
   for (const entry of index.entries()) {
     numbers[entry] = ++number;
-    size += 46 + index.name(entry).length;
+    size += 47 + index.name(entry).length;
   }
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
@@ -55,9 +55,9 @@ export function encodeSnapshot(
     const name = index.name(entry);
     view.setUint32(at, numbers[index.parent(entry)]!, true);
     bytes[at + 4] = TYPES.indexOf(index.type(entry));
-    bytes[at + 5] = name.length;
-    bytes.set(name, at + 6);
-    at += 6 + name.length;
+    view.setUint16(at + 5, name.length, true);
+    bytes.set(name, at + 7);
+    at += 7 + name.length;
     const { modified, changed, born, size } = index.status(entry);
     view.setFloat64(at, index.inode(entry), true);
     view.setFloat64(at + 8, modified, true);
@@ -96,8 +96,8 @@ export function decodeSnapshot(bytes: Uint8Array): SnapshotContent {
   for (let left = view.getUint32(12, true); left > 0; left--) {
     const parent = entries[view.getUint32(at, true)]!;
     const type = TYPES[bytes[at + 4]!]!;
-    const start = at + 6;
-    at = start + bytes[at + 5]!;
+    const start = at + 7;
+    at = start + view.getUint16(at + 5, true);
     const number = (offset: number) => view.getFloat64(at + offset, true);
     const entry = index.add(parent, bytes, start, at, type, number(0));
     index.setListed(entry);
