@@ -92,29 +92,33 @@ export class Picture {
     }
   }
 
-  /** The entry of a directory that is there, with those on the way to it; undefined for what is above the root. */
+  /** The entry of a directory that is there; undefined for what is above the root. */
   enter(path: Uint8Array): number | undefined {
-    if (path.length < this.#skip - 1) return undefined;
+    if (path.length <= this.#skip) return path.length < this.#skip - 1 ? undefined : ROOT;
+    this.#locateBytes(path, true);
+    const { directory, bytes, start, end } = this.#place;
+    return this.#directory(directory, bytes, start, end, true);
+  }
+
+  /** The directory of a name; where it is not known it `enters`, or there is none. */
+  #directory(
+    above: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    enters: boolean,
+  ): number {
     const { index } = this;
-    let directory = ROOT;
-    for (let at = this.#skip; at < path.length;) {
-      const slash = path.indexOf(SLASH, at);
-      const end = slash < 0 ? path.length : slash;
-      let entry = index.child(directory, path, at, end);
-      if (entry === NONE) {
-        entry = index.add(directory, path, at, end, "directory", 0);
-        if (index.isListed(directory)) index.setListed(entry);
-        else this.unlisted.push(entry);
-      }
-      directory = entry;
-      at = end + 1;
-    }
-    return directory;
+    const known = index.child(above, bytes, start, end);
+    if (known !== NONE || !enters) return known;
+    const entry = index.add(above, bytes, start, end, "directory", 0);
+    this.unlisted.push(entry);
+    return entry;
   }
 
   #add(event: FileEvent): boolean {
     const { index } = this;
-    if (!this.#locate(event.path, event.pathBytes)) return true;
+    if (!this.#locate(event.path, event.pathBytes, true)) return true;
     const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
     const known = index.child(directory, bytes, start, end);
@@ -146,10 +150,7 @@ export class Picture {
   ): boolean {
     const { index } = this;
     const entry = this.#find(from, fromBytes);
-    if (!this.#locate(path, pathBytes)) { // to where nothing is known yet
-      if (entry !== undefined && entry !== NONE) index.remove(entry);
-      return true;
-    }
+    if (!this.#locate(path, pathBytes, true)) return true;
     const { directory, bytes, start, end } = this.#place;
     const there = index.child(directory, bytes, start, end);
     if (entry === undefined || entry === NONE) {
@@ -170,18 +171,21 @@ export class Picture {
 
   /** The entry of a path; `NONE` where its directory does not have it, undefined where the directory is not known. */
   #find(text: string, path: Uint8Array | undefined): number | undefined {
-    if (!this.#locate(text, path)) return undefined;
+    if (!this.#locate(text, path, false)) return undefined;
     const { directory, bytes, start, end } = this.#place;
     const entry = this.index.child(directory, bytes, start, end);
     return entry === NONE && !this.index.isListed(directory) ? undefined : entry;
   }
 
-  /** Finds the place of a path, given as bytes where it is no text; false where the directory is not known. */
-  #locate(text: string, path: Uint8Array | undefined): boolean {
-    return path === undefined ? this.#locateText(text) : this.#locateBytes(path);
+  /**
+   * Finds the place of a path, given as bytes where it is no text. A directory on the way that is not known is there where
+   * a name came into it, and `enters` the picture; else this is false.
+   */
+  #locate(text: string, path: Uint8Array | undefined, enters: boolean): boolean {
+    return path === undefined ? this.#locateText(text, enters) : this.#locateBytes(path, enters);
   }
 
-  #locateText(text: string): boolean {
+  #locateText(text: string, enters: boolean): boolean {
     const { index } = this;
     const start = text.lastIndexOf("/") + 1;
     if (start === text.length || start < this.#above.length) return false; // the root itself
@@ -192,7 +196,7 @@ export class Picture {
       for (let at = this.#above.length; at < start;) {
         const end = text.indexOf("/", at);
         const length = encodeTextInto(text, at, end, scratch);
-        directory = index.child(directory, scratch, 0, length);
+        directory = this.#directory(directory, scratch, 0, length, enters);
         if (directory === NONE) return false;
         at = end + 1;
       }
@@ -204,14 +208,13 @@ export class Picture {
     return this.#place.set(this.#lastEntry, scratch, 0, end);
   }
 
-  #locateBytes(path: Uint8Array): boolean {
-    const { index } = this;
+  #locateBytes(path: Uint8Array, enters: boolean): boolean {
     if (path.length <= this.#skip) return false; // the root itself
     const start = path.lastIndexOf(SLASH) + 1;
     let directory = ROOT;
     for (let at = this.#skip; at < start;) {
       const end = path.indexOf(SLASH, at);
-      directory = index.child(directory, path, at, end);
+      directory = this.#directory(directory, path, at, end, enters);
       if (directory === NONE) return false;
       at = end + 1;
     }

@@ -28,6 +28,9 @@ export class Recovery {
   /** How many losses there were. */
   #losses = 0;
   #isRunning = false;
+  /** Whether names are being learned, or were since all was read: what is still queued may be of names that are known. */
+  #isLearning = false;
+  #isListing = false;
   /** Between a loss and the first time that all was read behind the comparison, records may tell what it told. */
   #overlaps = false;
   /** Events that the comparison found: the picture has them. */
@@ -106,17 +109,19 @@ export class Recovery {
 
   /** Notes what is about to be told; what of it is news. */
   note(events: FileEvent[]): FileEvent[] {
-    if (!this.#overlaps && this.#found.size === 0) {
+    const mayBeKnown = this.#overlaps && !this.#isLearning;
+    if (!mayBeKnown && this.#found.size === 0) {
       for (const event of events) this.#picture.apply(event);
       return events;
     }
     return events.filter((event) =>
-      this.#found.delete(event) || this.#picture.apply(event) || !this.#overlaps
+      this.#found.delete(event) || this.#picture.apply(event) || !mayBeKnown
     );
   }
 
   /** All that was queued has been told. */
   caughtUp(): void {
+    if (!this.#isListing) this.#isLearning = false;
     if (this.#since === undefined && !this.#isPollDue) this.#overlaps = false;
   }
 
@@ -151,7 +156,9 @@ export class Recovery {
           if (this.#differences.isStopped) return;
           this.#isPollDue = false;
         } else if (unlisted.length > 0 && this.#repairs) {
+          this.#isLearning = this.#isListing = true;
           await this.#tell(KNOWN, unlisted.splice(0));
+          this.#isListing = false;
           if (this.#differences.isStopped) return;
         } else return;
       }

@@ -137,7 +137,8 @@ class Walk {
       const unseen = index.takeUnseen(directory);
       // Of what could not be read to its end nothing is known to be missing.
       if (isWhole) {
-        if (wasListed) this.#missing.push(...unseen);
+        // Where names are only learned, what happens to those that were told is told by others.
+        if (this.#judge.looks) this.#missing.push(...unseen);
         index.setListed(directory);
       }
     } finally {
