@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import test from "node:test";
 import { changesSince, gitignore, snapshot } from "../mod.ts";
+import { parsePatterns } from "../watch/gitignore.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Ground, Seen } from "./ground.ts";
 import { seed, wholeNumbers } from "./random.ts";
@@ -373,6 +374,31 @@ test("files of random patterns", settings, async () => {
   const text = () =>
     Array.from({ length: 1 + random(9) }, () => parts[random(parts.length)]).join("");
   await compare(Array.from({ length: 300 }, text));
+});
+
+test("stars in numbers take no time", () => {
+  const long = "a".repeat(255);
+  const deep = `${"a/".repeat(500)}a`;
+  const cases: readonly (readonly [file: string, path: string, isMatch: boolean])[] = [
+    ["*a".repeat(50), long, true],
+    ["*a".repeat(50) + "b", long, false],
+    ["?*".repeat(50) + "b*", long, false],
+    ["/**/" + "*a/**/".repeat(50) + "a", deep, true],
+    ["/**/" + "*a/**/".repeat(50) + "b", deep, false],
+    ["/**/" + "*a*a*/**/".repeat(50) + "b", deep.replaceAll("a", "aaaa"), false],
+    ["*a".repeat(300), long, false],
+    ["[a]".repeat(1365), deep, false],
+    ["/**/" + "*a/**/".repeat(300) + "b", deep, false],
+  ];
+  for (const [file, path, isMatch] of cases) {
+    const since = performance.now();
+    const [pattern] = parsePatterns(file);
+    assert.equal(pattern!.matches.test(path), isMatch, file);
+    assert(performance.now() - since < 1000, `${file}: ${performance.now() - since} ms`);
+  }
+  const since = performance.now();
+  assert.deepEqual(parsePatterns(`a${" ".repeat(100_000)}b\n${"\\".repeat(100_000)}`), []);
+  assert(performance.now() - since < 1000, `${performance.now() - since} ms`);
 });
 
 test("files at every depth, and info/exclude", settings, async () => {

@@ -30,15 +30,22 @@ export interface Pattern {
 /** The patterns of a file that can match anything, the last line first: that is the one that decides. */
 export function parsePatterns(text: Bytes): Pattern[] {
   return text.replace(/^\xef\xbb\xbf/, "").split(/\r?\n|\r$/).reverse().flatMap((line) => {
-    // Spaces at the end do not count, but for one behind a backslash (dir.c, trim_trailing_spaces).
-    const trimmed = /^((?:\\[^]|[^\\])*?) *$/.exec(line)?.[1] ?? line;
-    const [, negation, pattern = "", slash] = /^(!?)([^]*?)(\/?)$/.exec(trimmed)!;
+    const [, negation, pattern = "", slash] = /^(!?)([^]*?)(\/?)$/.exec(withoutSpaces(line))!;
     if (line.startsWith("#") || pattern === "") return [];
     const isName = !pattern.includes("/");
     const matches = wildmatch(pattern.replace(/^\//, ""), !isName);
     if (matches === undefined) return [];
     return [{ matches, isName, isDirectory: slash !== "", isNegative: negation !== "" }];
   });
+}
+
+/** A line without the spaces at its end, but for one behind a backslash (dir.c, `trim_trailing_spaces`). */
+function withoutSpaces(line: Bytes): Bytes {
+  let end = line.length;
+  while (line[end - 1] === " ") end--;
+  let backslashes = 0;
+  while (line[end - 1 - backslashes] === "\\") backslashes++;
+  return line.slice(0, backslashes % 2 === 1 ? end + 1 : end);
 }
 
 /** A file of patterns, which are about a directory, and those that decide where it does not. */

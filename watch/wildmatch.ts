@@ -5,6 +5,8 @@
  * @module
  */
 
+import { PATH_MAX } from "../ffi/abi/open.ts";
+
 /** The classes that a set may name, of bytes (ctype.h in the C locale, which is what git uses). */
 const CLASSES: Readonly<Record<string, string>> = {
   alnum: "0-9A-Za-z",
@@ -26,10 +28,16 @@ export type Bytes = string;
 
 /**
  * The expression that a path (`crosses`: where `**` crosses directories) or a name has to match as a whole; undefined
- * for a pattern that matches nothing.
+ * for a pattern that matches nothing, or is longer than any path.
  */
 export function wildmatch(pattern: Bytes, crosses: boolean): RegExp | undefined {
-  let source = "";
+  if (pattern.length >= PATH_MAX) return undefined; // and expressions have limits of their own
+  /** Each begins with a star that crosses directories, but for the first one, and goes on at stars that do not. */
+  const parts: string[][] = [[""]];
+  const add = (source: string) => {
+    const part = parts.at(-1)!;
+    part[part.length - 1] += source;
+  };
   for (let at = 0; at < pattern.length;) {
     const stars = /^\*+/.exec(pattern.slice(at))?.[0].length ?? 0;
     if (stars > 0) {
@@ -37,26 +45,41 @@ export function wildmatch(pattern: Bytes, crosses: boolean): RegExp | undefined 
       const begins = pattern[at - 1] === "/" || !/[*?[\\]/.test(pattern.slice(0, at));
       at += stars;
       const rest = pattern.slice(at);
-      if (!crosses || stars === 1 || !begins || !/^($|\\?\/)/.test(rest)) source += "[^/]*";
-      else if (rest.startsWith("/")) {
-        source += "(?:.*/)?"; // no directory as well
+      if (!crosses || stars === 1 || !begins || !/^($|\\?\/)/.test(rest)) {
+        parts.at(-1)!.push("[^/]*?");
+      } else if (rest.startsWith("/")) {
+        parts.push(["(?:.*?/)??"]); // no directory as well
         at++;
-      } else source += ".*";
+      } else parts.push([".*?"]);
     } else if (pattern[at] === "[") {
       const set = setAt(pattern, at);
       if (set === undefined) return undefined;
-      source += set.source;
+      add(set.source);
       at = set.end;
     } else if (pattern[at] === "?") {
-      source += "[^/]";
+      add("[^/]");
       at++;
     } else {
       if (pattern[at] === "\\") at++;
       if (at === pattern.length) return undefined;
-      source += literal(pattern[at++]!);
+      add(literal(pattern[at++]!));
     }
   }
-  return new RegExp(`^${source}$`, "s");
+  return new RegExp(`^${firstMatches(parts)}$`, "s");
+}
+
+/**
+ * The first place where what follows a star matches is as good as any other, for the next star of its kind takes what is
+ * in between: only the last one has to try all. Else a few stars in somebody's `.gitignore` take longer than anybody
+ * waits for.
+ */
+function firstMatches(parts: readonly (readonly string[])[]): string {
+  let count = 0;
+  const first = (source: string) => `(?=(?<at${++count}>${source}))\\k<at${count}>`;
+  const inner = parts.map(([beginning, ...chunks]) =>
+    beginning + chunks.map((chunk, i) => i < chunks.length - 1 ? first(chunk) : chunk).join("")
+  );
+  return inner.map((part, i) => i < inner.length - 1 ? first(part) : part).join("");
 }
 
 /** The set that begins at `[`; undefined where it does not end, or names no class. */
