@@ -18,6 +18,9 @@
  * link of. In words `\s` is a space, `\n` a line feed, `\xff` a byte and `{N}` repeats the
  * character before it.
  *
+ * `mount PATH` mounts a filesystem in memory, `bind FROM TO` another one's directory, `umount PATH`
+ * takes it away; a case with these needs root.
+ *
  * @module
  */
 
@@ -44,6 +47,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { watch, type WatchEvent, type WatchOptions } from "../../mod.ts";
+import { unmountBelow } from "../filesystem.ts";
 import { Observer, Sentinel, within } from "../../scripts/real_work/observer.ts";
 
 /** Who watches: inotify, a fanotify mark on the filesystem, or fanotify marks on directories. */
@@ -63,6 +67,7 @@ export interface Case {
   readonly paths: readonly string[];
   readonly options: WatchOptions;
   readonly steps: readonly Step[];
+  readonly needsRoot: boolean;
 }
 
 /** What a case gave where it is not what was expected. */
@@ -72,11 +77,12 @@ export interface Difference {
   readonly actual: readonly string[];
 }
 
-/** All cases. */
-export function readCases(): Case[] {
+/** All cases, or those that are for one way. */
+export function readCases(way?: Way): Case[] {
   const directory = new URL(".", import.meta.url).pathname;
   return readdirSync(directory).filter((name) => name.endsWith(".txt")).sort()
-    .map((name) => parse(name.replace(/\.txt$/, ""), readFileSync(join(directory, name), "utf8")));
+    .map((name) => parse(name.replace(/\.txt$/, ""), readFileSync(join(directory, name), "utf8")))
+    .filter(({ ways }) => way === undefined || ways.includes(way));
 }
 
 const WAYS: readonly Way[] = ["inotify", "filesystem", "inode"];
@@ -104,7 +110,8 @@ function parse(name: string, text: string): Case {
     else steps.push(stepOf(name, lines));
   }
   if (steps.length === 0) throw new SyntaxError(`Cannot read case ${name}: it has no step`);
-  return { name, ways, before, paths, options, steps };
+  const needsRoot = [before, ...steps.map(({ commands }) => commands)].some(mounts);
+  return { name, ways, before, paths, options, steps, needsRoot };
 }
 
 function stepOf(name: string, lines: readonly string[]): Step {
@@ -164,9 +171,21 @@ const COMMANDS: Readonly<Record<string, (at: Place, ...words: string[]) => void>
     words[0] === "-r"
       ? rmSync(at(words[1]!).toString(), { recursive: true })
       : words.forEach((path) => unlinkSync(at(path))),
+  mount: (at, path) => execute("mount", "-t", "tmpfs", "sentinode-test", at(path!)),
+  bind: (at, from, to) => execute("mount", "--bind", at(from!), at(to!)),
+  umount: (at, path) => execute("umount", "--lazy", at(path!)), // a mark keeps it busy
   mkfifo: (at, path) => void execFileSync("mkfifo", [at(path!).toString()]),
   exec: (at, path) => void execFileSync(at(path!).toString()),
 };
+
+function execute(program: string, ...args: readonly (string | Buffer)[]): void {
+  execFileSync(program, args.map(String), { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+/** Whether one of the commands mounts or unmounts something, which the kernel tells in its own time. */
+function mounts(commands: readonly string[]): boolean {
+  return commands.some((command) => /^(mount|bind|umount) /.test(command));
+}
 
 /** Not `appendFileSync`, which in Deno sets the mode of the file each time. */
 function append(path: Buffer, text: string): void {
@@ -238,9 +257,14 @@ function ordered(events: readonly string[]): string[] {
   return [...result, ...found.sort()];
 }
 
+/** Waits for so many events, or until there are no more of them: what they are is compared. */
+async function seen(observer: Observer, count: number): Promise<void> {
+  await observer.until(() => observer.events.length >= count, `${count} events`).catch(() => {});
+}
+
 /** Does what a case says in a directory of its own below `ground`; the first step whose events are not the expected ones. */
 export async function runCase(
-  { before, paths, options, steps }: Case,
+  { before, paths, options, steps, needsRoot }: Case,
   way: Way,
   ground: string = tmpdir(),
 ): Promise<Difference | undefined> {
@@ -267,10 +291,11 @@ export async function runCase(
     await sentinel.settled();
     observer.events.length = 0;
     for (const { commands, events } of steps) {
+      const expected = events.get(way) ?? events.get("") ?? [];
       commands.forEach(perform);
+      if (mounts(commands)) await seen(observer, expected.length);
       await sentinel.settled();
       const actual = observer.events.splice(0).map((event) => show(event, base));
-      const expected = events.get(way) ?? events.get("") ?? [];
       if (ordered(expected).join("\n") !== ordered(actual).join("\n")) {
         return { step: commands.join("; "), expected, actual };
       }
@@ -279,6 +304,7 @@ export async function runCase(
   } finally {
     await observer?.close();
     await sentinel?.close();
+    if (needsRoot) unmountBelow(base);
     rmSync(base, { recursive: true, force: true });
   }
 }
