@@ -19,7 +19,8 @@
  * character before it.
  *
  * `mount PATH` mounts a filesystem in memory, `bind FROM TO` another one's directory, `umount PATH`
- * takes it away; a case with these needs root.
+ * takes it away; a case with these needs root. `@filesystem TYPE` makes it one of that type alone;
+ * btrfs has `subvolume PATH` and `snapshot FROM TO`.
  *
  * @module
  */
@@ -63,6 +64,8 @@ interface Step {
 export interface Case {
   readonly name: string;
   readonly ways: readonly Way[];
+  /** The type that it is for, where it is not for all. */
+  readonly filesystem: string | undefined;
   readonly before: readonly string[];
   readonly paths: readonly string[];
   readonly options: WatchOptions;
@@ -77,12 +80,12 @@ export interface Difference {
   readonly actual: readonly string[];
 }
 
-/** All cases, or those that are for one way. */
-export function readCases(way?: Way): Case[] {
+/** The cases that are for a way, on any type of filesystem, or on that one too. */
+export function readCases(way: Way, filesystem?: string): Case[] {
   const directory = new URL(".", import.meta.url).pathname;
   return readdirSync(directory).filter((name) => name.endsWith(".txt")).sort()
     .map((name) => parse(name.replace(/\.txt$/, ""), readFileSync(join(directory, name), "utf8")))
-    .filter(({ ways }) => way === undefined || ways.includes(way));
+    .filter((one) => one.ways.includes(way) && [undefined, filesystem].includes(one.filesystem));
 }
 
 const WAYS: readonly Way[] = ["inotify", "filesystem", "inode"];
@@ -93,6 +96,7 @@ function parse(name: string, text: string): Case {
   const paths: string[] = [];
   let options: WatchOptions = {};
   let ways = WAYS;
+  let filesystem: string | undefined;
   for (const block of text.split(/\n\n+/)) {
     const lines = block.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     const [first] = lines;
@@ -101,6 +105,7 @@ function parse(name: string, text: string): Case {
       for (const line of lines) {
         const [directive, ...words] = line.split(" ");
         if (directive === "@ways") ways = WAYS.filter((way) => words.includes(way));
+        else if (directive === "@filesystem") [filesystem] = words;
         else {
           paths.push(...words.filter((word) => !word.includes("=")));
           options = optionsOf(words.filter((word) => word.includes("=")));
@@ -111,7 +116,7 @@ function parse(name: string, text: string): Case {
   }
   if (steps.length === 0) throw new SyntaxError(`Cannot read case ${name}: it has no step`);
   const needsRoot = [before, ...steps.map(({ commands }) => commands)].some(mounts);
-  return { name, ways, before, paths, options, steps, needsRoot };
+  return { name, ways, filesystem, before, paths, options, steps, needsRoot };
 }
 
 function stepOf(name: string, lines: readonly string[]): Step {
@@ -174,6 +179,8 @@ const COMMANDS: Readonly<Record<string, (at: Place, ...words: string[]) => void>
   mount: (at, path) => execute("mount", "-t", "tmpfs", "sentinode-test", at(path!)),
   bind: (at, from, to) => execute("mount", "--bind", at(from!), at(to!)),
   umount: (at, path) => execute("umount", "--lazy", at(path!)), // a mark keeps it busy
+  subvolume: (at, path) => execute("btrfs", "-q", "subvolume", "create", at(path!)),
+  snapshot: (at, from, to) => execute("btrfs", "-q", "subvolume", "snapshot", at(from!), at(to!)),
   mkfifo: (at, path) => void execFileSync("mkfifo", [at(path!).toString()]),
   exec: (at, path) => void execFileSync(at(path!).toString()),
 };
@@ -293,7 +300,8 @@ export async function runCase(
     for (const { commands, events } of steps) {
       const expected = events.get(way) ?? events.get("") ?? [];
       commands.forEach(perform);
-      if (mounts(commands)) await seen(observer, expected.length);
+      // Mounts, and the way to what is not there, are watched beside the queue that the sentinel is in.
+      if (mounts(commands) || options.missing === "wait") await seen(observer, expected.length);
       await sentinel.settled();
       const actual = observer.events.splice(0).map((event) => show(event, base));
       if (ordered(expected).join("\n") !== ordered(actual).join("\n")) {
