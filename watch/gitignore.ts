@@ -155,8 +155,8 @@ function isSame(one: EntryStatus, other: EntryStatus): boolean {
  * The files are read when a path below them is asked for, and again when they have changed. What was decided stays:
  * `watch()` asks once for a path, so that a change counts for what appears after it.
  *
- * What is in an ignored directory is not asked for by `watch()`, and cannot be included again, as in git. A watched path
- * itself is watched, whatever git says of it.
+ * What is in an ignored directory is not asked for by `watch()`, and cannot be included again, as in git. A directory that
+ * is itself the watched path is not asked for, unless it may be missing: one that git ignores can be watched.
  *
  * **Privilege.** None; a file that may not be read is taken for empty.
  *
