@@ -483,6 +483,10 @@ test("where the files are", settings, async () => {
   repository.make("waiting/");
   execFileSync("mkfifo", [repository.at("waiting/.gitignore")]);
   await is("waiting/", ".top,.excluded");
+  repository.write("fake/.git", "gitdir: away\n");
+  repository.make("fake/away/");
+  execFileSync("mkfifo", [repository.at("fake/away/commondir")]);
+  await is("fake/", "");
 
   // Through a symlink that leads into the repository.
   using elsewhere = new TemporaryDirectory();

@@ -10,10 +10,10 @@
 import { posix } from "node:path";
 import { type EntryStatus, statusAt } from "../backends/poll/listing.ts";
 import { AT_FDCWD, O_NOFOLLOW, O_NONBLOCK } from "../ffi/abi/open.ts";
-import { fileStatus, readFile, readText } from "../ffi/file.ts";
+import { fileStatus, readFile } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
-import { cString, encodeText, latin1Text } from "../ffi/text.ts";
+import { cString, decodeText, encodeText, latin1Text } from "../ffi/text.ts";
 import { realPath } from "./targets.ts";
 import { type Bytes, wildmatch } from "./wildmatch.ts";
 
@@ -58,6 +58,9 @@ interface Rules {
 
 /** How many files are remembered. */
 const MOST_FILES = 4096;
+
+/** How large a file may be, in bytes: as git has it (dir.c). */
+const MOST_BYTES = 100 * 1024 * 1024;
 
 /** How long after a change a file may be changed again without another time in its status, in µs. */
 const TICK = 20_000;
@@ -113,29 +116,42 @@ class PatternFiles {
     let git = posix.join(directory, ".git");
     const type = fileStatus(this.#libc, cString(git))?.type;
     if (type === "file") { // of a submodule, or of a worktree, which has the file in common with others
-      const [, path] = /^gitdir: ([^\n]+)/.exec(readText(this.#libc, git) ?? "") ?? [];
+      const [, path] = /^gitdir: ([^\n]+)/.exec(this.#text(git)) ?? [];
       if (path === undefined) return undefined;
       git = posix.resolve(directory, path);
-      const common = readText(this.#libc, posix.join(git, "commondir"))?.trimEnd();
-      if (common !== undefined) git = posix.resolve(git, common);
+      git = posix.resolve(git, this.#text(posix.join(git, "commondir")).trimEnd());
     } else if (type !== "directory") return undefined;
     return posix.join(git, "info/exclude");
   }
 
-  /** The patterns of a file; none where there is none. A symlink is not followed, as by git (2.32). */
+  /** A file as text, empty where there is none. */
+  #text(path: string): string {
+    return this.#statusOf(path) === undefined ? "" : decodeText(this.#content(path));
+  }
+
+  /** The patterns of a file; none where there is none. */
   #patterns(path: string): readonly Pattern[] {
-    const bytes = cString(path);
-    const status = statusAt(this.#libc, AT_FDCWD, bytes, 0, bytes.length - 1);
-    if (status?.type !== "file") return NO_PATTERNS;
+    const status = this.#statusOf(path);
+    if (status === undefined) return NO_PATTERNS;
     const known = this.#read.get(path);
     if (known !== undefined && isSame(known.status, status)) return known.patterns;
-    const content = readFile(this.#libc, path, O_NOFOLLOW | O_NONBLOCK);
-    const patterns = content === undefined
-      ? NO_PATTERNS
-      : parsePatterns(latin1Text(content, content.length));
+    const content = this.#content(path);
+    const patterns = parsePatterns(latin1Text(content, content.length));
     if (this.#read.size >= MOST_FILES) this.#read.clear();
     if (status.changed < Date.now() * 1000 - TICK) this.#read.set(path, { status, patterns });
     return patterns;
+  }
+
+  /** The status of what may be read: a file, to which no symlink leads (git 2.32), and that fits in memory (git 2.47). */
+  #statusOf(path: string): EntryStatus | undefined {
+    const bytes = cString(path);
+    const status = statusAt(this.#libc, AT_FDCWD, bytes, 0, bytes.length - 1);
+    return status?.type === "file" && status.size <= MOST_BYTES ? status : undefined;
+  }
+
+  /** The content of a file, which is not waited for where it has become something else by now. */
+  #content(path: string): Uint8Array<ArrayBuffer> {
+    return readFile(this.#libc, path, O_NOFOLLOW | O_NONBLOCK) ?? new Uint8Array();
   }
 }
 
