@@ -30,6 +30,7 @@ export {
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";
+export { gitignore } from "./watch/gitignore.ts";
 export type {
   Backend,
   BackendRequest,

@@ -10,23 +10,17 @@ import { openLibc } from "../ffi/libc.ts";
 import { changesSince, snapshot } from "../watch/snapshot.ts";
 import type { Arguments, Synopsis } from "./args.ts";
 import { FOLLOW_OPTIONS } from "./follow.ts";
+import { IGNORE_OPTIONS, readIgnore } from "./ignore.ts";
 import type { Terminal } from "./output.ts";
 import { Stop } from "./stop.ts";
 import { eventLine } from "./watch.ts";
-
-const IGNORE = {
-  name: "ignore",
-  value: "GLOB",
-  repeatable: true,
-  about: "leave out; may be repeated",
-} as const;
 
 /** What `snapshot --help` says. */
 export const SNAPSHOT: Synopsis = {
   name: "snapshot",
   operands: "PATH FILE",
   about: "Notes in FILE what is at and below the directory PATH.",
-  options: [IGNORE],
+  options: IGNORE_OPTIONS,
   notes: `Names, inode numbers, times and sizes, about 60 bytes a file; nothing of other mounts.
 
 Exit status: 0, or 1 on an error.`,
@@ -39,8 +33,9 @@ export const SINCE: Synopsis = {
   name: "since",
   operands: "FILE",
   about: "Prints what has changed since the snapshot in FILE was taken.",
-  options: [IGNORE, ...FOLLOW_OPTIONS.filter(({ name }) => name !== "timeout")],
-  notes: `Give it the --ignore that snapshot was given. The options of a line are those of watch.
+  options: [...IGNORE_OPTIONS, ...FOLLOW_OPTIONS.filter(({ name }) => name !== "timeout")],
+  notes:
+    `Give it the --ignore and --gitignore that snapshot was given. The options of a line are those of watch.
 
 Exit status: 0, or 1 on an error.`,
   least: 1,
@@ -51,8 +46,8 @@ Exit status: 0, or 1 on an error.`,
 export async function runSnapshot(args: Arguments, _terminal: Terminal): Promise<number> {
   using stop = new Stop();
   const [path = "", file = ""] = args.operands;
-  const bytes = await snapshot(path, { ignore: args.all("ignore"), signal: stop.signal })
-    .catch(stopped(stop));
+  const options = { ignore: await readIgnore(args), signal: stop.signal };
+  const bytes = await snapshot(path, options).catch(stopped(stop));
   if (bytes === undefined) return stop.signalExit!;
   const libc = await openLibc();
   if (!writeFile(libc, file, bytes)) {
@@ -74,7 +69,7 @@ export async function runSince(args: Arguments, { out }: Terminal): Promise<numb
   out.onBroken(() => stop.now("output"));
   const end = args.has("null") ? "\0" : "\n";
   const tell = async () => {
-    const options = { ignore: args.all("ignore"), signal: stop.signal };
+    const options = { ignore: await readIgnore(args), signal: stop.signal };
     for await (const event of changesSince(bytes, options)) {
       await out.write([...line({ event, kinds: [event.kind] }), end]);
     }

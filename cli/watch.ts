@@ -8,6 +8,7 @@ import type { WatchEvent } from "../classify/mod.ts";
 import { fileStatus, readLink } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { cString, decodeText } from "../ffi/text.ts";
+import type { Ignore } from "../watch/filter.ts";
 import type { WatchOptions } from "../watch/options.ts";
 import { watch } from "../watch/watch.ts";
 import type { Arguments, Synopsis } from "./args.ts";
@@ -30,6 +31,7 @@ import {
   type Style,
   type Told,
 } from "./format.ts";
+import { IGNORE_OPTIONS, readIgnore } from "./ignore.ts";
 import type { Terminal } from "./output.ts";
 import { Stop } from "./stop.ts";
 import { DEFAULT_TIME, timeFormatter } from "./time.ts";
@@ -47,7 +49,7 @@ export const WATCH: Synopsis = {
       about: "kinds, comma separated: create,modify.data,access.open …\n" +
         "(default create,modify,rename,remove)",
     },
-    { name: "ignore", value: "GLOB", repeatable: true, about: "leave out; may be repeated" },
+    ...IGNORE_OPTIONS,
     { name: "no-recursive", about: "not what is below the directories in the paths" },
     {
       name: "wait-for-path",
@@ -88,7 +90,7 @@ export async function runWatch(args: Arguments, terminal: Terminal): Promise<num
     for (const event of batch) yield line({ event, kinds: [event.kind] });
   }
   using stop = new Stop();
-  const options = watchOptions(args, stop.signal, await outputFiles());
+  const options = watchOptions(args, stop.signal, await ignored(args));
   await using watcher = watch(args.operands, options);
   try {
     await watcher.ready;
@@ -123,9 +125,8 @@ export function eventLine(
 function watchOptions(
   args: Arguments,
   signal: AbortSignal,
-  outputFiles: readonly string[],
+  ignore: readonly Ignore[],
 ): WatchOptions {
-  const ignored = args.all("ignore");
   const events = args.all("events").flatMap((list) => list.split(","));
   const recover = args.last("recover");
   const scope = args.last("scope");
@@ -140,11 +141,17 @@ function watchOptions(
     writeFinish: args.has("write-finish"),
     missing: args.has("wait-for-path") ? "wait" : "error",
     ...(events.length > 0 ? { events } : {}),
-    ignore: outputFiles.length === 0 ? ignored : [...ignored, (path) => outputFiles.includes(path)],
+    ignore,
     ...(scope === undefined ? {} : { scope: scope as NonNullable<WatchOptions["scope"]> }),
     ...(backend === undefined ? {} : { backend: backend as NonNullable<WatchOptions["backend"]> }),
     ...(recover === undefined ? {} : { recover: recover as NonNullable<WatchOptions["recover"]> }),
   };
+}
+
+/** What is left out: what the user says, and our own output. */
+async function ignored(args: Arguments): Promise<readonly Ignore[]> {
+  const [ignore, output] = [await readIgnore(args), await outputFiles()];
+  return output.length === 0 ? ignore : [...ignore, (path) => output.includes(path)];
 }
 
 /** The files that our own output goes to: each line written would be another event. */

@@ -45,27 +45,35 @@ function errnoOf(name: string): () => number {
 
 /**
  * `poll` on a thread of Deno's pool, then the caller reads on its own thread: no buffer is handed to another thread
- * (denoland/deno#12341), and errno is read where it was set.
+ * (denoland/deno#12341), and errno is read where it was set. What the kernel writes into is libc's memory: the pool waits
+ * on when the Worker that asked is terminated, and whatever was JavaScript's is given to others by then (measured, 2.9.6).
  */
 class PoolWaiter implements Waiter {
   readonly #library;
+  readonly #request: Deno.PointerObject;
+  readonly #view: DataView;
 
   constructor(name: string) {
     this.#library = Deno.dlopen(name, {
-      poll: { ...SYMBOLS.poll, nonblocking: true },
+      poll: { parameters: ["pointer", "usize", "i32"], result: "i32", nonblocking: true },
+      calloc: { parameters: ["usize", "usize"], result: "pointer" },
+      free: { parameters: ["pointer"], result: "void" },
     });
+    const request = this.#library.symbols.calloc(1n, BigInt(pollfd.size));
+    if (request === null) throw new Error("Cannot wait for events: no memory is left");
+    this.#request = request;
+    this.#view = new DataView(Deno.UnsafePointerView.getArrayBuffer(request, pollfd.size));
   }
 
   async wait(fd: number): Promise<void> {
-    const request = new Uint8Array(pollfd.size);
-    const view = new DataView(request.buffer);
-    view.setInt32(pollfd.fd, fd, true);
-    view.setInt16(pollfd.events, POLLIN, true);
+    this.#view.setInt32(pollfd.fd, fd, true);
+    this.#view.setInt16(pollfd.events, POLLIN, true);
     // EINTR and every other early return mean "look": the caller's read tells what is there.
-    await this.#library.symbols.poll(request satisfies Buffer, 1n, -1);
+    await this.#library.symbols.poll(this.#request, 1n, -1);
   }
 
   close(): Promise<void> {
+    this.#library.symbols.free(this.#request);
     this.#library.close();
     return Promise.resolve();
   }

@@ -92,9 +92,13 @@ export function fileType(mode: number): FileType {
   }
 }
 
-/** All of a (small, or /proc) file; undefined (and errno) where it cannot be opened or read. */
-export function readFile(libc: Libc, path: string): Uint8Array<ArrayBuffer> | undefined {
-  const fd = libc.open(cString(path), O_RDONLY | O_CLOEXEC, 0);
+/** All of a (small, or /proc) file; undefined (and errno) where it cannot be opened, with these flags too, or read. */
+export function readFile(
+  libc: Libc,
+  path: string,
+  flags = 0,
+): Uint8Array<ArrayBuffer> | undefined {
+  const fd = libc.open(cString(path), O_RDONLY | O_CLOEXEC | flags, 0);
   if (fd < 0) return undefined;
   let content = new Uint8Array(4096);
   let length = 0;

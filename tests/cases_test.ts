@@ -22,8 +22,6 @@ import {
 } from "../scripts/real_work/process.ts";
 import { type Difference, readCases, runCase, type Way } from "./cases/case.ts";
 
-const CASES = readCases();
-
 function same(difference: Difference | undefined): void {
   if (difference === undefined) return;
   const { step, expected, actual } = difference;
@@ -32,8 +30,8 @@ function same(difference: Difference | undefined): void {
 }
 
 for (const way of ["inotify", "filesystem"] as const) {
-  for (const one of CASES.filter(({ ways }) => ways.includes(way))) {
-    const skip = way === "filesystem" && !isRoot && "needs root";
+  for (const one of readCases(way)) {
+    const skip = (way === "filesystem" || one.needsRoot) && !isRoot && "needs root";
     test(
       `${way}: ${one.name}`,
       { skip, timeout: 60_000 },
@@ -58,7 +56,7 @@ interface CaseEnd {
 }
 
 let ends: Promise<ReadonlyMap<string, CaseEnd>> | undefined;
-for (const { name } of CASES.filter(({ ways }) => ways.includes("inode"))) {
+for (const { name } of readCases("inode")) {
   const skip = isRoot && !isInstalled("setpriv") && "setpriv is not installed";
   test(`inode, as nobody: ${name}`, { skip, timeout: 120_000 }, async () => {
     const end = (await (ends ??= asNobody("inode"))).get(name);

@@ -210,14 +210,18 @@ function sweep(): void {
   }
 }
 
-/** Unmounts everything below, the last first; the loop devices go with the mounts. */
 function remove(base: string): void {
+  unmountBelow(base);
+  rmSync(base, { recursive: true });
+}
+
+/** Unmounts everything at and below a path, the last first; the loop devices go with the mounts. */
+export function unmountBelow(base: string): void {
   const below = () =>
     parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"))
       .filter(({ point }) => isWithin(point, base));
   for (const { point } of below().toReversed()) run("umount", "--lazy", point);
   if (below().length > 0) throw new Error(`Cannot remove ${base}: it is still mounted`);
-  rmSync(base, { recursive: true });
 }
 
 function run(...[program, ...args]: readonly string[]): void {

@@ -114,12 +114,108 @@ for (const [name, way] of WAYS) {
     file(root, "b/end2");
     assert.deepEqual(await other.upTo("b/end2"), ["create.file b/g"]);
   });
+
+  test(`${name}: the same tree twice, one closed in the midst of it`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    mkdirSync(join(root, "d"));
+    await using first = new Seen(root, root, options);
+    await using second = new Seen(root, root, options);
+    await Promise.all([first.watcher.ready, second.watcher.ready]);
+    const all: string[] = [];
+    const act = (n: number) => {
+      file(root, `d/${n}`);
+      mkdirSync(join(root, `d/d${n}`));
+      renameSync(join(root, `d/${n}`), join(root, `${n}`));
+      all.push(`create d/${n}`, `create.directory d/d${n}`, `rename ${n}`);
+    };
+    // A file that was renamed before anybody looked is of no type any more.
+    const brief = (lines: readonly string[]) => lines.map((line) => line.replace(".file", ""));
+    for (let n = 0; n < 100; n++) act(n);
+    file(root, "end1");
+    assert.deepEqual(brief(await first.upTo("end1")), all);
+    for (let n = 100; n < 200; n++) act(n);
+    const closed = first.watcher.close();
+    for (let n = 200; n < 300; n++) act(n);
+    await closed;
+    for (let n = 300; n < 400; n++) act(n);
+    file(root, "end2");
+    all.splice(300, 0, "create end1");
+    assert.deepEqual(brief(await second.upTo("end2")), all);
+  });
+
+  test(`${name}: the same tree twice, each without what the other one has`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["a/d", "b/d", "c"]) mkdirSync(join(root, path), { recursive: true });
+    for (const path of ["a/d/f", "a/old", "b/old"]) file(root, path);
+    await using noA = new Seen(root, root, { ...options, ignore: "a" });
+    await using noB = new Seen(root, root, {
+      ...options,
+      ignore: "b",
+      events: ["create", "rename"],
+    });
+    await Promise.all([noA.watcher.ready, noB.watcher.ready]);
+    file(root, "a/x");
+    file(root, "b/x");
+    for (const path of ["a/old", "b/old"]) rmSync(join(root, path));
+    file(root, "end1");
+    assert.deepEqual(await noA.upTo("end1"), ["create.file b/x", "remove b/old"]);
+    assert.deepEqual(await noB.upTo("end1"), ["create.file a/x"]);
+    // What one has known all the time comes with its contents for the other.
+    renameSync(join(root, "a"), join(root, "c/a2"));
+    file(root, "c/a2/d/g");
+    file(root, "end2");
+    const comes = ["create.directory c/a2/d", "create.file c/a2/d/f", "create.file c/a2/d/g"];
+    const [first, ...rest] = await noA.upTo("end2");
+    assert.equal(first, "rename.in c/a2");
+    assert.deepEqual(rest.sort(), [...comes, "create.file c/a2/x"]);
+    assert.deepEqual(await noB.upTo("end2"), ["rename c/a2", "create.file c/a2/d/g"]);
+    // And leaves for the one, while the other goes on.
+    renameSync(join(root, "c/a2"), join(root, "c/b"));
+    file(root, "c/b/d/h");
+    file(root, "end3");
+    assert.deepEqual(await noA.upTo("end3"), ["rename c/b", "create.file c/b/d/h"]);
+    assert.deepEqual(await noB.upTo("end3"), ["rename.out c/a2"]);
+    await noA.watcher.close();
+    file(root, "c/b/d/i");
+    file(root, "c/i");
+    file(root, "end4");
+    assert.deepEqual(await noB.upTo("end4"), ["create.file c/i"]);
+  });
 }
+
+test("the same tree by each backend, one after the other closed", async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  mkdirSync(join(root, "d"));
+  const backends = ["inotify", "poll", "fanotify", "inotify", "fanotify", "poll"] as const;
+  const all = backends.map((backend) => new Seen(root, root, { backend, events: ["create"] }));
+  try {
+    await Promise.all(all.map(({ watcher }) => watcher.ready));
+    for (let n = 0; n < all.length; n++) {
+      const closed = all[n - 1]?.watcher.close();
+      mkdirSync(join(root, `d/${n}`));
+      writeFileSync(join(root, `d/${n}/f`), "");
+      for (const seen of all.slice(n)) {
+        // One told twice would be the next round's.
+        const told = [await seen.next(), await seen.next()];
+        assert.deepEqual(told.map(({ kind, path }) => [kind, path]), [
+          ["create.directory", join(root, `d/${n}`)],
+          ["create.file", join(root, `d/${n}/f`)],
+        ], `round ${n}, ${seen.watcher.coverage()[0]!.backend}`);
+      }
+      await closed;
+    }
+  } finally {
+    for (const { watcher } of all) await watcher.close();
+  }
+});
 
 // As root a mark on the filesystem covers everything; nobody gets a mark a directory.
 if (isRoot) {
   test("all of this as nobody", { timeout: 120_000 }, async () => {
-    await testAsNobody("tests/overlap_test.ts", 12);
+    await testAsNobody("tests/overlap_test.ts", 17);
   });
 }
 

@@ -106,6 +106,100 @@ test("50,000 directories are watched in less than 5 ms and 5 MB", ROOT, async ()
   assert(grown! < 5_000_000, `${grown} bytes more`);
 });
 
+/** How 200 watchers are opened, and how many watches or marks the kernel has for a tree of three directories. */
+const MANY: Readonly<Record<string, readonly [options: string, marks: number, whole: boolean]>> = {
+  "inotify": [`backend: "inotify"`, 3, false],
+  "fanotify, the filesystem": [`backend: "fanotify"`, 1, true],
+  "fanotify, directories": [`backend: "fanotify", recursive: false`, 1, false],
+};
+
+for (const [way, [options, marks, isWhole]] of Object.entries(MANY)) {
+  const settings = { skip: isWhole && !isRoot && "needs root", timeout: 60_000 };
+  for (const place of ["each in a directory of its own", "all on the same tree"]) {
+    const isSame = place === "all on the same tree";
+    test(`${way}: 200 watchers, ${place}`, settings, async () => {
+      using directory = new Directory();
+      const counts = await measure(
+        `
+        const at = (i) => directory + "/" + (backend === "true" ? "same" : i);
+        for (let i = 0; i < 200; i++) mkdirSync(at(i) + "/d/e", { recursive: true });
+        const options = { ${options}, events: ["create"] };
+        /** The watches and marks of all queues (proc_pid_fdinfo(5)). */
+        const marks = () => readdirSync("/proc/self/fd").flatMap((fd) => {
+          try {
+            const info = readFileSync("/proc/self/fdinfo/" + fd, "utf8");
+            return info.match(/^(inotify wd|fanotify (ino|mnt_id|sdev)):/gm) ?? [];
+          } catch {
+            return []; // the one that reads the directory
+          }
+        }).length;
+        const first = watch(at(0), options);
+        await first.ready;
+        await first.close();
+        const before = { fds: fds().length, threads: threads(), marks: marks() };
+        const start = performance.now();
+        const watchers = Array.from({ length: 200 }, (_, i) => watch(at(i), options));
+        for (const { ready } of watchers) await ready;
+        const during = {
+          fds: fds().length,
+          threads: threads(),
+          marks: marks(),
+          differing: new Set(watchers.map((watcher) => watcher.stats().watches)).size - 1,
+          queues: ours("notify").length,
+        };
+        const told = watchers.map(() => []);
+        const reading = watchers.map(async (watcher, i) => {
+          for await (const event of watcher) told[i].push(event.path);
+        });
+        const expected = watchers.map(() => []);
+        const open = new Set(watchers.keys());
+        async function act(name) {
+          const made = new Set(watchers.keys().map(at));
+          for (const place of made) writeFileSync(place + "/" + name, "");
+          for (const i of open) expected[i].push(at(i) + "/" + name);
+          while ([...open].some((i) => told[i].length < expected[i].length)) {
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+        }
+        await act("a");
+        for (let i = 0; i < 200; i += 2) {
+          open.delete(i);
+          await watchers[i].close();
+        }
+        const half = { marks: marks() };
+        await act("b");
+        for (const watcher of watchers) await watcher.close();
+        await Promise.all(reading);
+        const ms = performance.now() - start;
+        const after = { fds: fds().length, threads: threads(), marks: marks() };
+        const isTold = JSON.stringify(told) === JSON.stringify(expected);
+        const flat = Object.entries({ before, during, half, after }).flatMap(([when, counts]) =>
+          Object.entries(counts).map(([what, count]) => [when + " " + what, count])
+        );
+        console.log(JSON.stringify({ ...Object.fromEntries(flat), isTold: Number(isTold), ms }));
+        `,
+        directory.path,
+        `${isSame}`,
+      );
+      const all = isWhole || isSame ? marks : 200 * marks;
+      const half = isWhole || isSame ? marks : 100 * marks;
+      assert.equal(counts["isTold"], 1);
+      assert.deepEqual(
+        ["before", "during", "half", "after"].map((when) => counts[`${when} marks`]),
+        [0, all, half, 0],
+      );
+      assert.equal(counts["during queues"], 1);
+      assert.equal(counts["during differing"], 0);
+      assert.equal(counts["after fds"], counts["before fds"]);
+      // A queue, an fd on the filesystem for a mark on it, and what is waited with: in Bun five.
+      assert(counts["during threads"]! - counts["before threads"]! <= 1);
+      assert(counts["during fds"]! - counts["before fds"]! <= 7);
+      assert(counts["after threads"]! <= counts["during threads"]!);
+      assert(counts["ms"]! < 10_000, `${counts["ms"]} ms`);
+    });
+  }
+}
+
 for (const backend of BACKENDS) {
   const settings = {
     skip: backend === "fanotify" && !isRoot && "needs root",

@@ -535,7 +535,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isCovered(node) && node.tag.mark?.isInode !== true;
-    const knowing = from === undefined ? [] : this.takersOf(from, name, nameBytes);
+    const knowing = from === undefined ? [] : this.knowingOf(from, name, nameBytes);
     const newcomers = isNew ? feeds : this.newcomers(node, knowing);
     if (newcomers.some((feed) => feed.looksInto)) this.armNew(node, newcomers, about);
   }
@@ -647,7 +647,8 @@ export class FanotifyHub extends TreeHub<Mark> {
             now,
           );
           if (node !== undefined) {
-            this.armNew(node, this.newcomers(node, this.audience(last.directory)), now);
+            const knowing = this.knowingOf(last.directory, last.name, last.nameBytes);
+            this.armNew(node, this.newcomers(node, knowing), now);
           }
         }
       }

@@ -279,7 +279,7 @@ export class InotifyHub extends TreeHub<number> {
     const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = toNode && this.wereTold(toNode, newName, newNameBytes);
-    const sources = from === undefined ? [] : this.takersOf(from, name, nameBytes);
+    const knowing = from === undefined || !isDirectory ? [] : this.knowingOf(from, name, nameBytes);
     this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);
     if (!isDirectory) return;
     const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
@@ -289,7 +289,7 @@ export class InotifyHub extends TreeHub<number> {
       this.tree.move(child, toNode ?? null, toNode === undefined ? path : newName, newNameBytes);
       this.disarm(child);
     }
-    if (toNode !== undefined) this.#armChild(toNode, newName, newNameBytes, sources, about);
+    if (toNode !== undefined) this.#armChild(toNode, newName, newNameBytes, knowing, about);
   }
 
   /** Arms a directory that appeared, for all but those who knew it under another name. */

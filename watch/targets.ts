@@ -160,7 +160,7 @@ function awaitedTargets(libc: Libc, path: string, settings: Settings): Resolved 
 }
 
 /** The path that the kernel gives a directory, or as much of it as there is; the given one where it does not tell. */
-function realPath(libc: Libc, directory: string): string {
+export function realPath(libc: Libc, directory: string): string {
   const fd = libc.open(cString(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (fd < 0) {
     if (directory === "/") return directory;

@@ -322,6 +322,16 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     return this.audience(node).filter((feed) => this.takes(feed, node, name, nameBytes));
   }
 
+  /** The feeds that know what is in a directory of that name in `node`: those who are told of it, and do not ignore it. */
+  protected knowingOf(
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+  ): readonly Feed[] {
+    const path = this.tree.prefix(node) + name;
+    return this.takersOf(node, name, nameBytes).filter((feed) => !feed.ignores(path, true));
+  }
+
   /** Whether somebody wants to know what is in `node`. */
   protected isRecursive(node: Node<Mark>): boolean {
     return this.feedsOf(node).some((feed) => feed.looksInto);

@@ -18,6 +18,10 @@
  * link of. In words `\s` is a space, `\n` a line feed, `\xff` a byte and `{N}` repeats the
  * character before it.
  *
+ * `mount PATH` mounts a filesystem in memory, `bind FROM TO` another one's directory, `umount PATH`
+ * takes it away; a case with these needs root. `@filesystem TYPE` makes it one of that type alone;
+ * btrfs has `subvolume PATH` and `snapshot FROM TO`.
+ *
  * @module
  */
 
@@ -44,6 +48,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { watch, type WatchEvent, type WatchOptions } from "../../mod.ts";
+import { unmountBelow } from "../filesystem.ts";
 import { Observer, Sentinel, within } from "../../scripts/real_work/observer.ts";
 
 /** Who watches: inotify, a fanotify mark on the filesystem, or fanotify marks on directories. */
@@ -59,10 +64,13 @@ interface Step {
 export interface Case {
   readonly name: string;
   readonly ways: readonly Way[];
+  /** The type that it is for, where it is not for all. */
+  readonly filesystem: string | undefined;
   readonly before: readonly string[];
   readonly paths: readonly string[];
   readonly options: WatchOptions;
   readonly steps: readonly Step[];
+  readonly needsRoot: boolean;
 }
 
 /** What a case gave where it is not what was expected. */
@@ -72,11 +80,12 @@ export interface Difference {
   readonly actual: readonly string[];
 }
 
-/** All cases. */
-export function readCases(): Case[] {
+/** The cases that are for a way, on any type of filesystem, or on that one too. */
+export function readCases(way: Way, filesystem?: string): Case[] {
   const directory = new URL(".", import.meta.url).pathname;
   return readdirSync(directory).filter((name) => name.endsWith(".txt")).sort()
-    .map((name) => parse(name.replace(/\.txt$/, ""), readFileSync(join(directory, name), "utf8")));
+    .map((name) => parse(name.replace(/\.txt$/, ""), readFileSync(join(directory, name), "utf8")))
+    .filter((one) => one.ways.includes(way) && [undefined, filesystem].includes(one.filesystem));
 }
 
 const WAYS: readonly Way[] = ["inotify", "filesystem", "inode"];
@@ -87,6 +96,7 @@ function parse(name: string, text: string): Case {
   const paths: string[] = [];
   let options: WatchOptions = {};
   let ways = WAYS;
+  let filesystem: string | undefined;
   for (const block of text.split(/\n\n+/)) {
     const lines = block.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     const [first] = lines;
@@ -95,6 +105,7 @@ function parse(name: string, text: string): Case {
       for (const line of lines) {
         const [directive, ...words] = line.split(" ");
         if (directive === "@ways") ways = WAYS.filter((way) => words.includes(way));
+        else if (directive === "@filesystem") [filesystem] = words;
         else {
           paths.push(...words.filter((word) => !word.includes("=")));
           options = optionsOf(words.filter((word) => word.includes("=")));
@@ -104,7 +115,8 @@ function parse(name: string, text: string): Case {
     else steps.push(stepOf(name, lines));
   }
   if (steps.length === 0) throw new SyntaxError(`Cannot read case ${name}: it has no step`);
-  return { name, ways, before, paths, options, steps };
+  const needsRoot = [before, ...steps.map(({ commands }) => commands)].some(mounts);
+  return { name, ways, filesystem, before, paths, options, steps, needsRoot };
 }
 
 function stepOf(name: string, lines: readonly string[]): Step {
@@ -164,9 +176,23 @@ const COMMANDS: Readonly<Record<string, (at: Place, ...words: string[]) => void>
     words[0] === "-r"
       ? rmSync(at(words[1]!).toString(), { recursive: true })
       : words.forEach((path) => unlinkSync(at(path))),
+  mount: (at, path) => execute("mount", "-t", "tmpfs", "sentinode-test", at(path!)),
+  bind: (at, from, to) => execute("mount", "--bind", at(from!), at(to!)),
+  umount: (at, path) => execute("umount", "--lazy", at(path!)), // a mark keeps it busy
+  subvolume: (at, path) => execute("btrfs", "-q", "subvolume", "create", at(path!)),
+  snapshot: (at, from, to) => execute("btrfs", "-q", "subvolume", "snapshot", at(from!), at(to!)),
   mkfifo: (at, path) => void execFileSync("mkfifo", [at(path!).toString()]),
   exec: (at, path) => void execFileSync(at(path!).toString()),
 };
+
+function execute(program: string, ...args: readonly (string | Buffer)[]): void {
+  execFileSync(program, args.map(String), { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+/** Whether one of the commands mounts or unmounts something, which the kernel tells in its own time. */
+function mounts(commands: readonly string[]): boolean {
+  return commands.some((command) => /^(mount|bind|umount) /.test(command));
+}
 
 /** Not `appendFileSync`, which in Deno sets the mode of the file each time. */
 function append(path: Buffer, text: string): void {
@@ -238,9 +264,14 @@ function ordered(events: readonly string[]): string[] {
   return [...result, ...found.sort()];
 }
 
+/** Waits for so many events, or until there are no more of them: what they are is compared. */
+async function seen(observer: Observer, count: number): Promise<void> {
+  await observer.until(() => observer.events.length >= count, `${count} events`).catch(() => {});
+}
+
 /** Does what a case says in a directory of its own below `ground`; the first step whose events are not the expected ones. */
 export async function runCase(
-  { before, paths, options, steps }: Case,
+  { before, paths, options, steps, needsRoot }: Case,
   way: Way,
   ground: string = tmpdir(),
 ): Promise<Difference | undefined> {
@@ -267,10 +298,12 @@ export async function runCase(
     await sentinel.settled();
     observer.events.length = 0;
     for (const { commands, events } of steps) {
+      const expected = events.get(way) ?? events.get("") ?? [];
       commands.forEach(perform);
+      // Mounts, and the way to what is not there, are watched beside the queue that the sentinel is in.
+      if (mounts(commands) || options.missing === "wait") await seen(observer, expected.length);
       await sentinel.settled();
       const actual = observer.events.splice(0).map((event) => show(event, base));
-      const expected = events.get(way) ?? events.get("") ?? [];
       if (ordered(expected).join("\n") !== ordered(actual).join("\n")) {
         return { step: commands.join("; "), expected, actual };
       }
@@ -279,6 +312,7 @@ export async function runCase(
   } finally {
     await observer?.close();
     await sentinel?.close();
+    if (needsRoot) unmountBelow(base);
     rmSync(base, { recursive: true, force: true });
   }
 }
