@@ -9,7 +9,14 @@ import type { FileType } from "../../ffi/file.ts";
 import { encodeText, joinPath } from "../../ffi/text.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { type FileIndex, NONE, ROOT } from "./file_index.ts";
-import { type EntryStatus, listEntries, mountOfFd, openDirectory, statusAt } from "./listing.ts";
+import {
+  emptyStatus,
+  type EntryStatus,
+  listEntries,
+  mountOfFd,
+  openDirectory,
+  statusAt,
+} from "./listing.ts";
 
 /** A difference. Paths are bytes below the root. */
 export interface Difference {
@@ -74,6 +81,8 @@ class Walk {
   readonly #judge: Judge;
   readonly #root: Uint8Array;
   readonly #only: Uint8Array | undefined;
+  /** Of the entry in hand. */
+  readonly #status = emptyStatus();
   #mount: number | undefined;
   /** By inode number the entries that the index had at first; made when it is needed. */
   #inodes: Map<number, number> | undefined;
@@ -114,22 +123,23 @@ class Walk {
         if (only !== undefined && !isName(only, bytes, start, end)) return;
         const known = index.child(directory, bytes, start, end);
         const isNeeded = this.#judge.looks || type === undefined;
-        const status = isNeeded ? statusAt(libc, fd, bytes, start, end) : undefined;
+        const status = isNeeded ? statusAt(libc, fd, bytes, start, end, this.#status) : undefined;
         if (isNeeded && status === undefined) return; // gone since it was listed
-        const seen = { type: status?.type ?? type ?? "other", inode: status?.inode ?? inode };
+        const seenType = status?.type ?? type ?? "other";
+        const seenInode = status?.inode ?? inode;
         let entry = known;
-        let isKnown = known !== NONE && this.#isStill(known, seen);
+        let isKnown = known !== NONE && this.#isStill(known, seenType, seenInode);
         if (!isKnown) {
-          if (this.#leavesOut(directory, bytes, start, end, seen.type)) return;
+          if (this.#leavesOut(directory, bytes, start, end, seenType)) return;
           isKnown = !wasListed && known === NONE && this.#judge.wasThere(status);
           entry = isKnown
-            ? index.add(directory, bytes, start, end, seen.type, seen.inode)
-            : this.#appeared(directory, bytes, start, end, seen, status, found);
+            ? index.add(directory, bytes, start, end, seenType, seenInode)
+            : this.#appeared(directory, bytes, start, end, seenType, seenInode, status, found);
         }
         if (isKnown) {
-          index.setInode(entry, seen.inode);
+          index.setInode(entry, seenInode);
           const kind = status && this.#judge.changed(index, entry, status);
-          if (kind !== undefined) found.push({ kind, type: seen.type, path: index.path(entry) });
+          if (kind !== undefined) found.push({ kind, type: seenType, path: index.path(entry) });
         }
         if (status !== undefined && this.#judge.looks) index.setStatus(entry, status);
         index.setSeen(entry);
@@ -183,10 +193,7 @@ class Walk {
   }
 
   /** Whether a name still stands for what the index has there. */
-  #isStill(
-    entry: number,
-    { type, inode }: { readonly type: FileType; readonly inode: number },
-  ): boolean {
+  #isStill(entry: number, type: FileType, inode: number): boolean {
     const index = this.#index;
     if (index.inode(entry) === 0) {
       // Announced and never looked at: a type that was not told is whatever is there.
@@ -204,7 +211,8 @@ class Walk {
     bytes: Uint8Array<ArrayBuffer>,
     start: number,
     end: number,
-    { type, inode }: { readonly type: FileType; readonly inode: number },
+    type: FileType,
+    inode: number,
     status: EntryStatus | undefined,
     found: Difference[],
   ): number {

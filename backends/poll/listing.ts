@@ -102,30 +102,41 @@ export interface EntryStatus extends IndexedStatus {
   readonly links: number;
 }
 
-/** `statx` of `bytes[start, end)`, which a NUL follows, below an open directory; undefined (and errno) where it fails. */
+/** A place for an {@linkcode EntryStatus}. */
+export function emptyStatus(): { -readonly [Key in keyof EntryStatus]: EntryStatus[Key] } {
+  return { type: "other", inode: 0, links: 0, size: 0, modified: 0, changed: 0, born: 0 };
+}
+
+/**
+ * `statx` of `bytes[start, end)`, which a NUL follows, below an open directory; undefined (and errno) where it fails. A
+ * walk gives one place `into` which all go, one after the other.
+ */
 export function statusAt(
   libc: Libc,
   fd: number,
   bytes: Uint8Array<ArrayBuffer>,
   start: number,
   end: number,
+  into: ReturnType<typeof emptyStatus> = emptyStatus(),
 ): EntryStatus | undefined {
-  const name = bytes.subarray(start, end + 1);
-  const mask = STATX_BASIC_STATS | STATX_BTIME;
-  if (libc.statx(fd, name, AT_SYMLINK_NOFOLLOW, mask, status) < 0) {
-    return undefined;
-  }
-  const born = (statusView.getUint32(statx.stx_mask, true) & STATX_BTIME) !== 0;
-  return {
-    type: fileType(statusView.getUint16(statx.stx_mode, true)),
-    inode: number64(statx.stx_ino),
-    links: statusView.getUint32(statx.stx_nlink, true),
-    size: number64(statx.stx_size),
-    modified: time(statx.stx_mtime),
-    changed: time(statx.stx_ctime),
-    born: born ? time(statx.stx_btime) : 0,
-  };
+  let path = name;
+  if (end - start < name.length) {
+    for (let at = start; at <= end; at++) name[at - start] = bytes[at]!;
+  } else path = bytes.subarray(start, end + 1);
+  if (libc.statx(fd, path, AT_SYMLINK_NOFOLLOW, MASK, status) < 0) return undefined;
+  const isBorn = (statusView.getUint32(statx.stx_mask, true) & STATX_BTIME) !== 0;
+  into.type = fileType(statusView.getUint16(statx.stx_mode, true));
+  into.inode = number64(statx.stx_ino);
+  into.links = statusView.getUint32(statx.stx_nlink, true);
+  into.size = number64(statx.stx_size);
+  into.modified = time(statx.stx_mtime);
+  into.changed = time(statx.stx_ctime);
+  into.born = isBorn ? time(statx.stx_btime) : 0;
+  return into;
 }
+
+const MASK = STATX_BASIC_STATS | STATX_BTIME;
+const name = new Uint8Array(1024);
 
 /** The id of the mount that an open file is on (Linux 5.8; 0 before). */
 export function mountOfFd(libc: Libc, fd: number): number {
