@@ -20,6 +20,13 @@ export interface FeedSink extends BackendSink {
   recovered(path: string): void;
   /** Takes of renames whether the name was another file's before; undefined where nobody asks. */
   readonly replaced: WeakMap<FileEvent, boolean> | undefined;
+  /** Those who deliver to one consumer in the order in which things happened; undefined where that does not matter. */
+  readonly order?: Order;
+}
+
+/** The order of events of several feeds: what one has gathered is delivered before another gathers more. */
+export interface Order {
+  last: Feed | undefined;
 }
 
 /** What a feed is opened for. */
@@ -72,8 +79,8 @@ export interface Gap {
 
 /** A target of a watcher, anchored at a directory of a hub's tree. */
 export class Feed {
-  readonly path: string;
-  readonly directory: string;
+  path: string;
+  directory: string;
   readonly root: string;
   readonly only: string | undefined;
   readonly isLasting: boolean;
@@ -127,6 +134,13 @@ export class Feed {
     this.#onGone?.();
   }
 
+  /** The directory that the target was in, as the user spells it, has another path. */
+  renamed(from: string, to: string): void {
+    this.path = to + this.path.slice(from.length);
+    this.directory = to + this.directory.slice(from.length);
+    this.recovery?.renamed(this.directory);
+  }
+
   /** A path of the hub's tree in the user's spelling. */
   spell(path: string): string {
     const { canonical, directory } = this;
@@ -168,6 +182,11 @@ export class Feed {
     const { filter } = this;
     const isWanted = filter.wants(kind) && !filter.ignoresProcess(about.pid);
     if (!isWanted && (this.recovery === undefined || !isStructural(kind))) return undefined;
+    const { order } = this.sink; // first, for what was gathered may change how paths are spelled
+    if (order !== undefined && order.last !== this) {
+      order.last?.flush();
+      order.last = this;
+    }
     const spelled = this.canonical === undefined ? path : this.spell(path);
     if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.root)) return undefined;
     const event = new FileEvent(

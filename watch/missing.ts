@@ -7,7 +7,6 @@
 import { posix } from "node:path";
 import type { Coverage } from "../backends/backend.ts";
 import type { EventInit, FileEvent } from "../classify/event.ts";
-import { type Kind, matches } from "../classify/kinds.ts";
 import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { fileStatus } from "../ffi/file.ts";
@@ -17,8 +16,9 @@ import type { FeedSink } from "./feed.ts";
 import { onMountChanges } from "./mount_changes.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import type { Settings } from "./options.ts";
+import { isComing, isGoing, STRUCTURAL } from "./picture.ts";
 import { resolveTargets, type Target } from "./targets.ts";
-import { COMINGS, identityOf, isMissing, type Walker, Way } from "./way.ts";
+import { identityOf, isMissing, type Walker, Way } from "./way.ts";
 
 /** Opens a target that is a name in a directory, and stays with it whatever becomes of the directory. */
 export async function openLasting(
@@ -89,7 +89,7 @@ class LastingSession implements HubSession, Walker {
     this.#path = posix.join(target.directory, target.only);
     this.#settings = settings;
     this.sink = sink;
-    this.#isAllTold = COMINGS.every((kind) => settings.filter.wants(kind));
+    this.#isAllTold = STRUCTURAL.every((kind) => settings.filter.wants(kind));
     this.#ownSink = this.#isAllTold
       ? before(sink, (events) => {
         for (const event of events) if (event.path === this.#path) this.#note(event);
@@ -109,7 +109,7 @@ class LastingSession implements HubSession, Walker {
   /** Something on the way has changed. */
   changed(): void {
     this.#isChanged = true;
-    this.#looking ??= this.#lookUntilUnchanged().finally(() => this.#looking = undefined);
+    this.#looking ??= this.#lookUntilUnchanged();
   }
 
   async #lookUntilUnchanged(): Promise<void> {
@@ -125,6 +125,7 @@ class LastingSession implements HubSession, Walker {
         this.sink.lost(this.#path, error.message);
       }
     }
+    this.#looking = undefined; // at once: what changes now is looked at anew
   }
 
   get isOpen(): boolean {
@@ -332,14 +333,6 @@ function before(sink: FeedSink, tell: (events: readonly EventInit[]) => void): F
     replaced: sink.replaced,
     fail: (error) => sink.fail(error),
   };
-}
-
-function isComing(kind: Kind): boolean {
-  return matches(kind, "create") || kind === "rename.in";
-}
-
-function isGoing(kind: Kind): boolean {
-  return matches(kind, "remove") || kind === "rename.out";
 }
 
 /** The status of what a symlink leads to; undefined where that is nothing. */

@@ -17,6 +17,7 @@ import type { FeedSink, Gap } from "./feed.ts";
 import { Filter } from "./filter.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import type { Settings } from "./options.ts";
+import { STRUCTURAL } from "./picture.ts";
 import type { Target } from "./targets.ts";
 
 /** Who walks. */
@@ -43,9 +44,6 @@ interface Step {
   isGone: boolean;
 }
 
-/** What the names on the way are watched for. */
-export const COMINGS = ["create", "rename", "remove"] as const;
-
 /** How many symlinks are followed, as by the kernel (path_resolution(7)). */
 const MOST_LINKS = 40;
 
@@ -66,7 +64,7 @@ export class Way {
     this.#settings = {
       ...settings,
       backend: "inotify",
-      filter: new Filter(COMINGS, [], new Set()),
+      filter: new Filter(STRUCTURAL, [], new Set()),
       actor: false,
       recover: "signal",
     };
