@@ -52,6 +52,8 @@ export interface FeedInit {
   readonly actor: boolean;
   /** Mount points below `directory`, which are targets of their own or left out. */
   readonly mounts?: ReadonlySet<string>;
+  /** Directories below `directory` that do not count, with all that is below them. */
+  readonly excluded?: ReadonlySet<string>;
 }
 
 /** What a record says beyond its kind and place; a hub moves one of these from record to record. */
@@ -91,6 +93,7 @@ export class Feed {
   readonly sink: FeedSink;
   readonly actor: boolean;
   readonly mounts: ReadonlySet<string> | undefined;
+  readonly excluded: ReadonlySet<string> | undefined;
   /** When it was armed, in ms since the epoch. */
   readonly since: number = Date.now();
   /** The path of the anchor in the hub's tree, where that differs from the user's spelling (symlinks, bind mounts). */
@@ -120,6 +123,7 @@ export class Feed {
     this.sink = init.sink;
     this.actor = init.actor;
     this.mounts = init.mounts;
+    this.excluded = init.excluded;
   }
 
   /** Whether somebody has to look into the directories that it is fed from. */
@@ -168,7 +172,7 @@ export class Feed {
   /** Whether `path` is left out, being in the spelling of the hub's tree. */
   ignores(path: string, isDirectory: boolean): boolean {
     const { filter } = this;
-    if (isDirectory && this.mounts?.has(path)) return true;
+    if (isDirectory && (this.mounts?.has(path) || this.excluded?.has(path))) return true;
     return filter.asksPaths && filter.ignores(this.spell(path), isDirectory, this.root);
   }
 
@@ -182,6 +186,7 @@ export class Feed {
     const { filter } = this;
     const isWanted = filter.wants(kind) && !filter.ignoresProcess(about.pid);
     if (!isWanted && (this.recovery === undefined || !isStructural(kind))) return undefined;
+    if (isDirectory && this.excluded?.has(path)) return undefined;
     const { order } = this.sink; // first, for what was gathered may change how paths are spelled
     if (order !== undefined && order.last !== this) {
       order.last?.flush();

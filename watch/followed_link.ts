@@ -231,13 +231,9 @@ export class FollowedLink implements Walker {
         ? { real: at, path: path + at.slice(real === "/" ? 0 : real.length) }
         : []
     );
-    const mounts = above.flatMap(({ real, path }) => [real, path]);
+    const excluded = new Set(above.flatMap(({ real, path }) => [real, path]));
     const gaps = above.map(({ path }) => ({ path, reason: "it is above the symlink" }));
-    const whole = targets.map((target) => ({
-      ...target,
-      root,
-      mounts: new Set([...target.mounts, ...mounts]),
-    }));
+    const whole = targets.map((target) => ({ ...target, root, excluded }));
     const keys = targets.map((one) => `${one.path.slice(path.length)} ${one.mountKey}`);
     const identity = [inodeKey(status), ...keys].join("\n");
     return { identity, isDirectory, targets: whole, leftOut, gaps };

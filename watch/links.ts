@@ -264,16 +264,13 @@ class Links implements HubSession, Follower {
   }
 
   async find(target: Target, through?: FollowedLink): Promise<void> {
-    const { path, recursive, mounts, root } = target;
+    const { path, recursive, root, mounts, excluded } = target;
     const { filter } = this.settings;
     const isOpen = () => through?.isOpen ?? this.isOpen;
-    const found = findLinks(
-      this.libc,
-      path,
-      recursive,
-      (path, isDirectory) =>
-        isDirectory && mounts.has(path) || filter.ignores(path, isDirectory, root),
-    );
+    const leavesOut = (path: string, isDirectory: boolean) =>
+      isDirectory && (mounts.has(path) || excluded?.has(path) === true) ||
+      filter.ignores(path, isDirectory, root);
+    const found = findLinks(this.libc, path, recursive, leavesOut);
     for await (const { path, pathBytes } of found) {
       if (!isOpen()) return;
       const known = this.#links.get(path);

@@ -44,6 +44,8 @@ export interface Target {
   readonly isInner: boolean;
   /** Mount points below, which are other targets or left out. */
   readonly mounts: ReadonlySet<string>;
+  /** Directories below that do not count, with all that is below them. */
+  readonly excluded?: ReadonlySet<string>;
 }
 
 /** Something below a path that is not watched. */
