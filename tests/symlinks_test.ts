@@ -14,14 +14,19 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import test from "node:test";
+import { setImmediate } from "node:timers";
 import { matches } from "../classify/kinds.ts";
 import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { isLooking, looked, Observer, Sentinel } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
 import { type Random, seed, wholeNumbers } from "./random.ts";
 import { isRoot, testAsNobody } from "./runtime.ts";
+
+/** More than the kernel's queue holds (16,384 by default). */
+const MANY = 17_000;
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["auto", {}],
@@ -93,7 +98,7 @@ for (const [name, way] of WAYS) {
       mkdirSync(join(root, directory), { recursive: true });
     }
     for (let n = 0; n < 30; n++) act(root, below);
-    await using watched = await Watched.open(root, way);
+    await using watched = await Watched.open(root, { ...way, queue: "unlimited" });
     const { events } = watched.observer;
     const top = join(root, "w");
     const picture = new Picture(listed(top));
@@ -115,6 +120,229 @@ for (const [name, way] of WAYS) {
         `round ${round}:\n${acts.join("\n")}\ntold:\n${shown.join("\n")}`,
       );
     }
+  });
+}
+
+for (const [name, way] of WAYS) {
+  test(`${name}: what is covered, and what is not`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    mkdirSync(join(root, "w/a/b"), { recursive: true });
+    mkdirSync(join(root, "out"));
+    touch(join(root, "out/f"));
+    const links = {
+      "w/a/b/loop": "..",
+      "w/dangling": "nothing",
+      "w/device": "/dev/null",
+      "w/file": "../out/f",
+      "w/itself": "itself",
+      "w/link": "../out",
+      "w/proc": "/proc/self",
+      "w/up": "../..",
+    };
+    for (const [link, to] of Object.entries(links)) symlinkSync(to, join(root, link));
+    await using watched = await Watched.open(root, { ...way, ignore: ["up"] });
+    assert.deepEqual(watched.gaps.sort(), [
+      "w/a/b/loop: it leads to " + join(root, "w/a") + ", which it is in",
+      "w/itself: it leads to itself",
+      "w/proc: the kernel announces no changes of proc",
+    ]);
+    const { watcher } = watched.observer;
+    const paths = () => watcher.coverage().map(({ path }) => path.slice(root.length + 1));
+    const known = Object.keys(links).filter((link) => link !== "w/up");
+    assert.deepEqual(paths().sort(), ["w", ...known]);
+    const of = (path: string) => watcher.coverage().find((one) => one.path === join(root, path))!;
+    assert.deepEqual(of("w/link").mount, of("w").mount);
+    assert.equal(of("w/link").backend, of("w").backend);
+    assert.equal(of("w/proc").backend, "none");
+    rmSync(join(root, "w"), { recursive: true });
+    await watched.settled();
+    assert.deepEqual(paths(), ["w"]);
+  });
+
+  test(`${name}: links that come and go take nothing with them`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["w", "one/sub", "two"]) mkdirSync(join(root, path), { recursive: true });
+    touch(join(root, "one/f"));
+    const attempt = async (rounds: number) => {
+      await using watched = await Watched.open(root, way);
+      const { watcher } = watched.observer;
+      const before = watcher.stats().watches;
+      for (let round = 0; round < rounds; round++) {
+        for (const to of ["one", "one/f", "later/x", "two"]) {
+          symlinkSync(`../${to}`, join(root, "w/next"));
+          renameSync(join(root, "w/next"), join(root, "w/link"));
+          if (round > 0) await watched.settled();
+        }
+        rmSync(join(root, "w/link"));
+        await watched.settled();
+        assert.equal(watcher.stats().watches, before);
+      }
+      symlinkSync("../one", join(root, "w/link"));
+      await watched.observer.until(() => watched.observer.events.length > 0, "an event");
+      await watcher.close(); // in the middle of it, or not
+      rmSync(join(root, "w/link"));
+    };
+    await attempt(2);
+    const before = openFiles();
+    for (let n = 0; n < 10; n++) await attempt(1);
+    await until(() => openFiles() <= before);
+  });
+
+  test(`${name}: a link to another filesystem, which comes and goes`, {
+    skip: isRoot ? false : "needs root",
+  }, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    using mounts = new Mounts(root);
+    for (const path of ["w", "disk", "disk/hidden"]) mkdirSync(join(root, path));
+    mounts.mount("disk");
+    mkdirSync(join(root, "disk/d"));
+    symlinkSync("../disk", join(root, "w/link"));
+    symlinkSync("../disk/d", join(root, "w/d"));
+    await using watched = await Watched.open(root, way);
+    const { watcher } = watched.observer;
+    const of = (path: string) => watcher.coverage().find((one) => one.path === join(root, path));
+    assert.equal(of("w/link")!.mount.point, join(root, "disk"));
+    touch(join(root, "w/d/f"));
+    const both = (...paths: readonly string[]) => () =>
+      paths.every((path) =>
+        watched.observer.events.some((event) => event.path === join(root, path))
+      );
+    await watched.observer.until(both("w/d/f", "w/link/d/f"), "what is told of both");
+    mounts.unmount("disk");
+    await watched.observer.until(both("w/link/hidden"), "what was hidden");
+    assert.deepEqual(
+      (await watched.told()).filter((line) => !/^(modify|lost|recovered)/.test(line)).sort(),
+      [
+        "create.directory w/link/hidden",
+        "create.file w/d/f",
+        "create.file w/link/d/f",
+        "create.symlink w/d",
+        "create.symlink w/link",
+        "rename.out w/d",
+        "rename.out w/link",
+      ],
+    );
+    assert.equal(of("w/link")!.mount.point, root);
+    mounts.mount("disk");
+    mkdirSync(join(root, "disk/d"));
+    await watched.observer.until(both("w/link/d"), "what was mounted");
+    touch(join(root, "disk/d/f"));
+    await watched.observer.until(both("w/d/f"), "what is in it");
+  });
+
+  test(`${name}: a filesystem mounted in what a link leads to`, {
+    skip: isRoot ? false : "needs root",
+  }, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    using mounts = new Mounts(root);
+    for (const path of ["w", "out/m"]) mkdirSync(join(root, path), { recursive: true });
+    symlinkSync("../out", join(root, "w/link"));
+    await using watched = await Watched.open(root, way);
+    const { watcher, events } = watched.observer;
+    mounts.mount("out/m");
+    const isCovered = () => watcher.coverage().some(({ path }) => path === join(root, "w/link/m"));
+    await until(isCovered);
+    touch(join(root, "out/m/f"));
+    const isTold = () => events.some(({ path }) => path === join(root, "w/link/m/f"));
+    await watched.observer.until(isTold, "the file");
+    renameSync(join(root, "w/link"), join(root, "w/other"));
+    touch(join(root, "out/m/g"));
+    const isMoved = () => events.some(({ path }) => path === join(root, "w/other/m/g"));
+    await watched.observer.until(isMoved, "the file");
+    mounts.unmount("out/m");
+    await until(() => !watcher.coverage().some(({ path }) => path === join(root, "w/other/m")));
+  });
+
+  test(`${name}: what was lost is found, links and what is below them`, {
+    timeout: 60_000,
+  }, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["w/busy", "one", "two"]) mkdirSync(join(root, path), { recursive: true });
+    for (const path of ["one/1", "two/2"]) touch(join(root, path));
+    symlinkSync("../one", join(root, "w/kept"));
+    symlinkSync("../one", join(root, "w/gone"));
+    symlinkSync("../one", join(root, "w/changed"));
+    const observer = new Observer(watch(join(root, "w"), { ...way, followSymlinks: true }));
+    const { watcher, events } = observer;
+    try {
+      await watcher.ready;
+      await until(() => watcher.stats().names >= 7);
+      const picture = new Picture(listed(join(root, "w")));
+      for (let n = 0; n < MANY; n++) writeFileSync(join(root, `w/busy/${n}`), "x");
+      rmSync(join(root, "w/gone"));
+      rmSync(join(root, "w/changed"));
+      symlinkSync("../two", join(root, "w/changed"));
+      symlinkSync("../two", join(root, "w/new"));
+      touch(join(root, "one/more"));
+      const losses = () => events.filter(({ kind }) => kind === "lost");
+      const isOver = () => {
+        const recovered = events.filter(({ kind }) => kind === "recovered");
+        return losses().length > 0 &&
+          losses().every(({ path }) =>
+            recovered.some((event) => event.path === path) ||
+            /gone|changed/.test(path)
+          );
+      };
+      await observer.until(isOver, "the end of the loss");
+      await looked(watcher);
+      for (const path of ["w/kept/end", "w/changed/end", "w/new/end"]) {
+        touch(join(root, path));
+        await observer.until(() => events.some((event) => event.path === join(root, path)), path);
+      }
+      for (const event of events) {
+        if (event.kind !== "lost" && event.kind !== "recovered") picture.apply(event, true);
+      }
+      assert.deepEqual([...picture.names].sort(), listed(join(root, "w")).sort());
+    } finally {
+      await observer.close();
+    }
+  });
+
+  test(`${name}: saves of what a link leads to`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["w", "out"]) mkdirSync(join(root, path));
+    for (const path of ["out/f", "out/g"]) writeFileSync(join(root, path), "old");
+    symlinkSync("../out", join(root, "w/link"));
+    symlinkSync("../out/g", join(root, "w/g"));
+    await using watched = await Watched.open(root, { ...way, atomicSave: true });
+    for (const name of ["f", "g"]) {
+      writeFileSync(join(root, `out/${name}.tmp`), "new");
+      renameSync(join(root, `out/${name}.tmp`), join(root, `out/${name}`));
+    }
+    touch(join(root, "out/end"));
+    const { events } = watched.observer;
+    const isOver = () => events.some(({ path }) => path === join(root, "w/link/end"));
+    await watched.observer.until(isOver, "the end");
+    assert.deepEqual((await watched.told()).sort(), [
+      "create.file w/link/end",
+      "modify.data w/g",
+      "modify.data w/link/f",
+      "modify.data w/link/g",
+    ]);
+  });
+
+  test(`${name}: names that are no text are told, links of such names not followed`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["w", "out"]) mkdirSync(join(root, path));
+    symlinkSync("../out", join(root, "w/link"));
+    execFileSync("sh", ["-c", `ln -s ../out "w/$(printf 'l\\377')"; : >"out/$(printf '\\377')"`], {
+      cwd: root,
+    });
+    await using watched = await Watched.open(root, way);
+    assert.deepEqual(watched.gaps, ["w/l\ufffd: its path is not valid UTF-8"]);
+    execFileSync("sh", ["-c", `rm "out/$(printf '\\377')"`], { cwd: root });
+    await watched.settled();
+    const [event] = watched.observer.events;
+    assert.equal(event?.path, join(root, "w/link/\ufffd"));
+    assert.equal(event.pathBytes?.at(-1), 0xff);
+    assert.deepEqual(await watched.told(), ["remove w/link/\ufffd"]);
   });
 }
 
@@ -154,6 +382,49 @@ function act(root: string, below: Random): string {
   }
 }
 
+/** Filesystems in memory that are mounted in a directory. */
+class Mounts implements Disposable {
+  readonly #root: string;
+  readonly #mounted = new Set<string>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  mount(path: string): void {
+    execFileSync("mount", ["-t", "tmpfs", "sentinode-test", join(this.#root, path)]);
+    this.#mounted.add(path);
+  }
+
+  /** A mark on a filesystem keeps it busy. */
+  unmount(path: string): void {
+    execFileSync("umount", ["--lazy", join(this.#root, path)]);
+    this.#mounted.delete(path);
+  }
+
+  [Symbol.dispose](): void {
+    for (const path of this.#mounted) this.unmount(path);
+  }
+}
+
+/** Not `writeFileSync`, which in Bun also truncates what it has just created. */
+function touch(path: string): void {
+  closeSync(openSync(path, "a"));
+}
+
+function openFiles(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** Until `condition` holds, which changes without an event. */
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert(performance.now() < deadline, `${condition} does not hold`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 /** What a consumer knows who believes what is told. */
 class Picture {
   readonly names: Set<string>;
@@ -162,10 +433,13 @@ class Picture {
     this.names = new Set(names);
   }
 
-  apply({ kind, path, from }: WatchEvent): void {
+  /** Follows an event; after a loss something may be told twice. */
+  apply({ kind, path, from, attributes }: WatchEvent, mayBeKnown = false): void {
     const { names } = this;
-    if (matches(kind, "create")) names.add(path);
-    else if (kind === "rename.in") {
+    if (matches(kind, "create")) {
+      assert(mayBeKnown || !names.has(path), `${kind} ${path}: it was there`);
+      names.add(path);
+    } else if (kind === "rename.in") {
       this.#take(path);
       names.add(path);
     } else if (kind === "rename") {
@@ -173,7 +447,7 @@ class Picture {
       this.#take(path);
       for (const one of moved) names.add(path + one.slice(from!.length));
     } else if (matches(kind, "remove") || kind === "rename.out") this.#take(path);
-    else assert(matches(kind, "modify"), `${kind} ${path}`);
+    else assert(matches(kind, "modify"), `${kind} ${path} ${attributes.reason}`);
   }
 
   #take(path: string): string[] {

@@ -112,13 +112,14 @@ export class Sentinel {
    * of `parent`.
    */
   static async open(
-    { backend, actor }: WatchOptions,
+    { backend, actor, queue }: WatchOptions,
     parent: string = tmpdir(),
   ): Promise<Sentinel> {
     const directory = mkdtempSync(join(parent, "sentinode-sentinel-"));
     const watcher = watch(directory, {
       ...(backend === undefined ? {} : { backend }),
       ...(actor === undefined ? {} : { actor }),
+      ...(queue === undefined ? {} : { queue }),
       events: ["create"],
     });
     const observer = new Observer(watcher);
