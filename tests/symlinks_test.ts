@@ -23,7 +23,15 @@ import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { isLooking, looked, Observer, Sentinel } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
 import { type Random, seed, wholeNumbers } from "./random.ts";
-import { isRoot, testAsNobody } from "./runtime.ts";
+import {
+  isRoot,
+  limited,
+  moduleFile,
+  noUserNamespaces,
+  runScript,
+  TemporaryDirectory,
+  testAsNobody,
+} from "./runtime.ts";
 
 /** More than the kernel's queue holds (16,384 by default). */
 const MANY = 17_000;
@@ -346,6 +354,170 @@ for (const [name, way] of WAYS) {
   });
 }
 
+test(`poll: the picture becomes the tree, whatever becomes of it, seed ${seed}`, {
+  timeout: 120_000,
+}, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  const below = wholeNumbers(seed);
+  const top = join(root, "w");
+  for (const directory of ["w/a", "w/b", "out/c"]) {
+    mkdirSync(join(root, directory), { recursive: true });
+  }
+  for (let n = 0; n < 30; n++) act(root, below);
+  const observer = new Observer(watch(top, { backend: "poll", followSymlinks: true }));
+  const { watcher, events } = observer;
+  try {
+    await watcher.ready;
+    const picture = new Picture(listed(top));
+    for (let round = 0; round < 4; round++) {
+      for (let n = below(12); n >= 0; n--) act(root, below);
+      await observer.until(() => {
+        for (const event of events.splice(0)) picture.apply(event, true);
+        return sameNames(picture.names, listed(top));
+      }, "the tree").catch((error) => {
+        assert.deepEqual([...picture.names].sort(), listed(top).sort(), error.message);
+      });
+    }
+  } finally {
+    await observer.close();
+  }
+});
+
+test("poll: a file that a link leads to, and one that comes", { timeout: 60_000 }, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  for (const path of ["w", "out"]) mkdirSync(join(root, path));
+  writeFileSync(join(root, "out/f"), "old");
+  symlinkSync("../out/f", join(root, "w/file"));
+  symlinkSync("../out/later", join(root, "w/later"));
+  const observer = new Observer(watch(join(root, "w"), { backend: "poll", followSymlinks: true }));
+  const told = async (line: string) => {
+    const lines = () =>
+      observer.events.map(({ kind, path }) => `${kind} ${path.slice(root.length + 1)}`);
+    await observer.until(() => lines().includes(line), `${line} in ${lines()}`);
+    return lines();
+  };
+  try {
+    await observer.watcher.ready;
+    writeFileSync(join(root, "out/f"), "longer");
+    assert.deepEqual(await told("modify.data w/file"), ["modify.data w/file"]);
+    mkdirSync(join(root, "out/later"));
+    touch(join(root, "out/later/g"));
+    await told("create.file w/later/g");
+    rmSync(join(root, "out/f"));
+    const lines = await told("create.symlink w/file");
+    // The way to it is watched with inotify, which may come before the next look.
+    assert(lines.includes("remove.file w/file") || lines.includes("rename.out w/file"), `${lines}`);
+  } finally {
+    await observer.close();
+  }
+});
+
+test("a reader who is too slow is told what it missed below links", {
+  timeout: 60_000,
+}, async () => {
+  using ground = new Ground();
+  const { path: root } = ground;
+  for (const path of ["w", "out"]) mkdirSync(join(root, path));
+  symlinkSync("../out", join(root, "w/link"));
+  const watcher = watch([join(root, "w"), join(root, "out")], {
+    backend: "inotify",
+    followSymlinks: true,
+    queue: "kernel",
+  });
+  // Who reads all the time keeps the queue of the process moving.
+  const other = new Observer(watch(join(root, "out"), { backend: "inotify" }), () => {});
+  try {
+    await watcher.ready;
+    await other.watcher.ready;
+    const names = Array.from({ length: 25_000 }, (_, n) => `f${n}`);
+    for (const [n, name] of names.entries()) {
+      touch(join(root, "out", name));
+      if (n % 5_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await until(() => watcher.stats().losses > 0);
+    const seen = new Set<string>();
+    let losses = 0;
+    for await (const { kind, path } of watcher) {
+      if (kind === "lost") losses++;
+      else if (matches(kind, "create")) seen.add(path);
+      if (seen.size === 2 * names.length) break;
+    }
+    assert(losses > 0);
+  } finally {
+    await watcher.close();
+    await other.close();
+  }
+});
+
+test("nobody is told that what a link leads to may not be read", {
+  skip: !isRoot && "needs root",
+}, async () => {
+  const { status, stdout, stderr } = await runScript(
+    `
+    import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+    import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
+    mkdirSync("w");
+    symlinkSync("/root", "w/home");
+    symlinkSync("/root/below/x", "w/below");
+    const watcher = watch("w", { followSymlinks: true });
+    await watcher.ready;
+    for (const { gaps } of watcher.coverage()) {
+      for (const { path, reason } of gaps) console.log(path.split("/").at(-1) + ": " + reason);
+    }
+    writeFileSync("w/end", "");
+    for await (const { kind, path } of watcher) {
+      console.log(kind, path.split("/").at(-1));
+      break;
+    }
+  `,
+    { asNobody: true },
+  );
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.match(stdout, /^below: Cannot watch \/root\/below: permission denied/im);
+  assert.match(stdout, /^home: Cannot watch .*\/home: .*permission denied/im);
+  assert.match(stdout, /^create.file end$/m);
+});
+
+test("where a limit leaves no watch for what a link leads to, it is tried again", {
+  skip: noUserNamespaces,
+}, async () => {
+  using directory = new TemporaryDirectory();
+  const { status, stdout, stderr } = await runScript(
+    `
+    import { mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+    import process from "node:process";
+    import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
+    const at = (path) => process.argv[2] + "/" + path;
+    for (const path of ["w", "w/d", "out", "out/x", "out/y"]) mkdirSync(at(path));
+    const watcher = watch(at("w"), { followSymlinks: true, backend: "inotify" });
+    await watcher.ready;
+    symlinkSync("../out", at("w/link"));
+    for await (const { kind, path, attributes } of watcher) {
+      console.log(kind, path.slice(at("").length), attributes.reason?.slice(0, 40) ?? "");
+      if (kind === "lost") {
+        console.log(watcher.coverage().flatMap(({ gaps }) => gaps).length > 0);
+        rmdirSync(at("w/d"));
+        writeFileSync(at("out/f"), "");
+      }
+      if (path === at("w/link/f")) break;
+    }
+  `,
+    { under: limited("max_inotify_watches", 3), args: [directory.path] },
+  );
+  assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+  assert.match(
+    stdout,
+    /^create.symlink w\/link \nlost w\/link Cannot watch .*\ntrue\nremove.directory w\/d \n/,
+  );
+  assert.match(stdout, /^create.file w\/link\/f $/m);
+});
+
+function sameNames(names: ReadonlySet<string>, others: readonly string[]): boolean {
+  return names.size === others.length && others.every((name) => names.has(name));
+}
+
 /** One random operation on names that are met again and again; what it was. */
 function act(root: string, below: Random): string {
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
@@ -478,4 +650,11 @@ function statusOf(path: string): Stats | undefined {
   } catch {
     return undefined;
   }
+}
+
+// As root a mark on the filesystem covers everything; nobody gets a mark a directory.
+if (isRoot) {
+  test("all of this as nobody", { timeout: 200_000 }, async () => {
+    await testAsNobody("tests/symlinks_test.ts", 22, 180_000);
+  });
 }

@@ -65,7 +65,9 @@ class Links implements HubSession, Follower {
   readonly #links = new Map<string, FollowedLink>();
   /** How many links are below each directory that has some. */
   readonly #counts = new Map<string, number>();
-  readonly #changed = new Set<FollowedLink>();
+  /** Links to look at, and whether something was said to have changed; else it is to be sure. */
+  readonly #changed = new Map<FollowedLink, boolean>();
+  /** The one of them that is being looked at. */
   #lookedAt: FollowedLink | undefined;
   /** Paths below which something was lost. */
   readonly #lost = new Set<string>();
@@ -101,7 +103,7 @@ class Links implements HubSession, Follower {
     this.#root = await open(this.#sinkOf(undefined, (event) => [event]));
     this.#session.resolve(this.#root);
     this.#mountChanges = await onMountChanges(() => {
-      for (const link of this.#links.values()) this.changed(link);
+      for (const link of this.#links.values()) this.#lookAgain(link, false);
     });
     await this.find(this.target);
     this.#lookLater();
@@ -283,8 +285,12 @@ class Links implements HubSession, Follower {
   // --- looking ---
 
   changed(link: FollowedLink): void {
+    this.#lookAgain(link, true);
+  }
+
+  #lookAgain(link: FollowedLink, hasChanged: boolean): void {
     if (this.#links.get(link.path) !== link) return;
-    this.#changed.add(link);
+    this.#changed.set(link, hasChanged || this.#changed.get(link) === true);
     this.#lookSoon();
   }
 
@@ -306,11 +312,11 @@ class Links implements HubSession, Follower {
   async #look(): Promise<void> {
     const start = performance.now();
     // What is queued may change them again.
-    const settled = this.#sessionsAbove(this.#changed).map((session) => session.settled());
+    const settled = this.#sessionsAbove(this.#changed.keys()).map((session) => session.settled());
     await Promise.race([Promise.all(settled), this.closed]);
-    for (const link of [...this.#changed]) {
+    for (const [link, hasChanged] of [...this.#changed]) {
       this.#changed.delete(link);
-      this.#lookedAt = link;
+      this.#lookedAt = hasChanged ? link : undefined;
       await link.look();
       this.#lookedAt = undefined;
     }
@@ -356,7 +362,7 @@ class Links implements HubSession, Follower {
     const isPolled = this.#root?.backend === "poll";
     const asking = () => this.#links.values().filter((link) => isPolled || link.asksForLooks);
     if (!this.isOpen || asking().next().done) return;
-    this.#timer = setTimeout(() => asking().forEach((link) => this.changed(link)), delay);
+    this.#timer = setTimeout(() => asking().forEach((link) => this.#lookAgain(link, false)), delay);
   }
 
   // --- what a session is ---
@@ -382,7 +388,7 @@ class Links implements HubSession, Follower {
 
   followed(): readonly Coverage[] {
     return this.#links.values().flatMap((link) => {
-      const isDue = this.#changed.has(link) || this.#lookedAt === link;
+      const isDue = this.#changed.get(link) === true || this.#lookedAt === link;
       return link.coverage(isDue ? ["it has yet to be looked at where it leads"] : []);
     }).toArray();
   }

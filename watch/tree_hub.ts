@@ -388,7 +388,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.#arming.add(feed);
     try {
       if (feed.isLate) this.armLate(feed, node);
-      else {
+      else if (this.#asksForTree(feed) || this.mark(node) === "moving") {
         await this.#armTree(node, () => isWanted() && !this.isClosed);
         if (this.#limited.has(feed)) {
           await this.#recovery(feed)?.pollFromNow(() => this.#limitedPaths(feed));
@@ -400,6 +400,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     } finally {
       this.#arming.delete(feed);
     }
+  }
+
+  /** Whether more has to be known of a target than that something happens in its directory. */
+  #asksForTree({ looksInto, sink }: Feed): boolean {
+    return looksInto || sink.replaced !== undefined;
   }
 
   protected override withdraw(feed: Feed, home: Node<Mark>): void {
