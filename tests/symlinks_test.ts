@@ -311,6 +311,38 @@ for (const [name, way] of WAYS) {
     }
   });
 
+  test(`${name}: links that came while events were lost are followed, with recover "signal"`, {
+    timeout: 60_000,
+  }, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["w/busy", "one", "two"]) mkdirSync(join(root, path), { recursive: true });
+    symlinkSync("../one", join(root, "w/changed"));
+    const options = { ...way, followSymlinks: true, recover: "signal" } as const;
+    const observer = new Observer(watch(join(root, "w"), options));
+    const { watcher, events } = observer;
+    try {
+      await watcher.ready;
+      for (let n = 0; n < MANY; n++) writeFileSync(join(root, `w/busy/${n}`), "x");
+      symlinkSync("../two", join(root, "w/next"));
+      renameSync(join(root, "w/next"), join(root, "w/changed"));
+      symlinkSync("../two", join(root, "w/new"));
+      await observer.until(() => events.some(({ kind }) => kind === "lost"), "the loss");
+      const covered = () => watcher.coverage().map(({ path }) => path);
+      await until(() => covered().includes(join(root, "w/new")));
+      await looked(watcher);
+      for (const path of ["w/new/end", "w/changed/end"]) {
+        const seen = () => events.some((event) => event.path === join(root, path));
+        await until(() => {
+          if (!seen()) writeFileSync(join(root, path), "x");
+          return seen();
+        });
+      }
+    } finally {
+      await observer.close();
+    }
+  });
+
   test(`${name}: saves of what a link leads to`, async () => {
     using ground = new Ground();
     const { path: root } = ground;
@@ -655,6 +687,6 @@ function statusOf(path: string): Stats | undefined {
 // As root a mark on the filesystem covers everything; nobody gets a mark a directory.
 if (isRoot) {
   test("all of this as nobody", { timeout: 200_000 }, async () => {
-    await testAsNobody("tests/symlinks_test.ts", 22, 180_000);
+    await testAsNobody("tests/symlinks_test.ts", 25, 180_000);
   });
 }
