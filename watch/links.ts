@@ -18,7 +18,7 @@ import { onMountChanges } from "./mount_changes.ts";
 import type { HubSession } from "./open_target.ts";
 import type { Settings } from "./options.ts";
 import { isComing, isGoing, isStructural } from "./picture.ts";
-import { INTERVAL, PAUSE } from "./poller.ts";
+import { INTERVAL, pauseAfter } from "./poller.ts";
 import type { Target } from "./targets.ts";
 
 /** Links that lead to each other have more paths than anybody can watch; a package manager makes some thousand. */
@@ -324,7 +324,7 @@ class Links implements HubSession, Follower {
       this.#lost.delete(path);
       await this.#lookBelow(path);
     }
-    this.#lookLater(Math.max(INTERVAL, (performance.now() - start) * PAUSE));
+    this.#lookLater(pauseAfter(start));
   }
 
   /** The sessions that tell of the links. */
