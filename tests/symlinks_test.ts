@@ -434,6 +434,11 @@ test("poll: a file that a link leads to, and one that comes", { timeout: 60_000 
     await observer.watcher.ready;
     writeFileSync(join(root, "out/f"), "longer");
     assert.deepEqual(await told("modify.data w/file"), ["modify.data w/file"]);
+    renameSync(join(root, "w/file"), join(root, "w/moved"));
+    await told("rename w/moved");
+    writeFileSync(join(root, "out/f"), "longer still");
+    await told("modify.data w/moved");
+    renameSync(join(root, "w/moved"), join(root, "w/file"));
     mkdirSync(join(root, "out/later"));
     touch(join(root, "out/later/g"));
     await told("create.file w/later/g");

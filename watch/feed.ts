@@ -138,9 +138,10 @@ export class Feed {
     this.#onGone?.();
   }
 
-  /** The directory that the target was in, as the user spells it, has another path. */
+  /** The target has another path, as the user spells it. */
   renamed(from: string, to: string): void {
     this.path = to + this.path.slice(from.length);
+    if (this.only !== undefined) return; // a file, which is where it was
     this.directory = to + this.directory.slice(from.length);
     this.recovery?.renamed(this.directory);
   }

@@ -39,7 +39,7 @@ export interface HubSession extends BackendSession {
 
 /** A session of one target. */
 export interface TargetSession extends HubSession {
-  /** The directory that the target was in, as the user spells it, has another path. */
+  /** The target has another path, as the user spells it. */
   renamed(from: string, to: string): void;
 }
 
