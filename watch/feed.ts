@@ -93,7 +93,7 @@ export class Feed {
   readonly sink: FeedSink;
   readonly actor: boolean;
   readonly mounts: ReadonlySet<string> | undefined;
-  readonly excluded: ReadonlySet<string> | undefined;
+  excluded: ReadonlySet<string> | undefined;
   /** When it was armed, in ms since the epoch. */
   readonly since: number = Date.now();
   /** The path of the anchor in the hub's tree, where that differs from the user's spelling (symlinks, bind mounts). */
@@ -143,6 +143,9 @@ export class Feed {
     this.path = to + this.path.slice(from.length);
     if (this.only !== undefined) return; // a file, which is where it was
     this.directory = to + this.directory.slice(from.length);
+    const respelled = (path: string) =>
+      path.startsWith(`${from}/`) ? to + path.slice(from.length) : path;
+    this.excluded = this.excluded && new Set([...this.excluded].map(respelled));
     this.recovery?.renamed(this.directory);
   }
 
@@ -167,7 +170,7 @@ export class Feed {
 
   /** Whether any path is left out. */
   get leavesOut(): boolean {
-    return this.filter.asksPaths || (this.mounts?.size ?? 0) > 0;
+    return this.filter.asksPaths || (this.mounts?.size ?? 0) > 0 || (this.excluded?.size ?? 0) > 0;
   }
 
   /** Whether `path` is left out, being in the spelling of the hub's tree. */

@@ -49,7 +49,7 @@ export interface Follower {
 
 /** Where a link leads. */
 interface End {
-  /** Which file or directory that is, and what is mounted below it. */
+  /** Which file or directory that is, what is mounted below it, and what of it is above the link. */
   readonly identity: string;
   readonly isDirectory: boolean;
   readonly targets: readonly Target[];
@@ -235,7 +235,8 @@ export class FollowedLink implements Walker {
     const gaps = above.map(({ path }) => ({ path, reason: "it is above the symlink" }));
     const whole = targets.map((target) => ({ ...target, root, excluded }));
     const keys = targets.map((one) => `${one.path.slice(path.length)} ${one.mountKey}`);
-    const identity = [inodeKey(status), ...keys].join("\n");
+    const tails = above.map(({ path: at }) => at.slice(path.length));
+    const identity = [inodeKey(status), ...keys, ...tails].join("\n");
     return { identity, isDirectory, targets: whole, leftOut, gaps };
   }
 
