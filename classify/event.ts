@@ -155,6 +155,24 @@ export class FileEvent implements WatchEvent {
     return Object.assign(event, rest);
   }
 
+  /** The same, of what `path` leads to. */
+  at(path: string): FileEvent {
+    const { kind, isDirectory, time, backend, synthetic, actor, attributes } = this;
+    const event = new FileEvent(
+      kind,
+      path,
+      isDirectory,
+      time,
+      backend,
+      this.#source,
+      this.#offset,
+    );
+    if (synthetic) event.synthetic = true;
+    if (actor !== undefined) event.actor = actor;
+    event.attributes = attributes;
+    return event;
+  }
+
   /** The same names without `raw`; bytes in base64. */
   toJSON(): Record<string, unknown> {
     const json: Record<string, unknown> = Object.fromEntries(Object.entries(this));

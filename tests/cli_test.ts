@@ -15,6 +15,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -747,6 +748,18 @@ test("watch: --wait-for-path waits for a path that is not there", async () => {
   assert.equal(await run.status(), 0);
   const told = run.lines.map((line) => line.split(" ").slice(-1)[0]);
   assert.deepEqual(told, [path, join(path, "c")]);
+});
+
+test("watch: --follow-symlinks tells what is behind a symlink", async () => {
+  using at = new TemporaryDirectory();
+  for (const name of ["watched", "behind"]) mkdirSync(join(at.path, name));
+  const path = join(at.path, "watched");
+  symlinkSync("../behind", join(path, "link"));
+  await using run = await new Run(["watch", "--follow-symlinks", "--once", path]).armed();
+  assert.match(run.stderr, new RegExp(`^Watching ${path}/link \\(`, "m"));
+  mkdirSync(join(at.path, "behind/new"));
+  assert.equal(await run.status(), 0);
+  assert.equal(run.lines[0]!.split(" ").at(-1), join(path, "link/new"));
 });
 
 test("watch: --backend inotify cannot watch a filesystem, and says what can", async () => {

@@ -20,6 +20,13 @@ export interface FeedSink extends BackendSink {
   recovered(path: string): void;
   /** Takes of renames whether the name was another file's before; undefined where nobody asks. */
   readonly replaced: WeakMap<FileEvent, boolean> | undefined;
+  /** Those who deliver to one consumer in the order in which things happened; undefined where that does not matter. */
+  readonly order?: Order;
+}
+
+/** The order of events of several feeds: what one has gathered is delivered before another gathers more. */
+export interface Order {
+  last: Feed | undefined;
 }
 
 /** What a feed is opened for. */
@@ -45,6 +52,8 @@ export interface FeedInit {
   readonly actor: boolean;
   /** Mount points below `directory`, which are targets of their own or left out. */
   readonly mounts?: ReadonlySet<string>;
+  /** Directories below `directory` that do not count, with all that is below them. */
+  readonly excluded?: ReadonlySet<string>;
 }
 
 /** What a record says beyond its kind and place; a hub moves one of these from record to record. */
@@ -72,8 +81,8 @@ export interface Gap {
 
 /** A target of a watcher, anchored at a directory of a hub's tree. */
 export class Feed {
-  readonly path: string;
-  readonly directory: string;
+  path: string;
+  directory: string;
   readonly root: string;
   readonly only: string | undefined;
   readonly isLasting: boolean;
@@ -84,6 +93,7 @@ export class Feed {
   readonly sink: FeedSink;
   readonly actor: boolean;
   readonly mounts: ReadonlySet<string> | undefined;
+  excluded: ReadonlySet<string> | undefined;
   /** When it was armed, in ms since the epoch. */
   readonly since: number = Date.now();
   /** The path of the anchor in the hub's tree, where that differs from the user's spelling (symlinks, bind mounts). */
@@ -113,6 +123,7 @@ export class Feed {
     this.sink = init.sink;
     this.actor = init.actor;
     this.mounts = init.mounts;
+    this.excluded = init.excluded;
   }
 
   /** Whether somebody has to look into the directories that it is fed from. */
@@ -125,6 +136,17 @@ export class Feed {
     if (this.gone !== undefined) return;
     this.gone = reason;
     this.#onGone?.();
+  }
+
+  /** The target has another path, as the user spells it. */
+  renamed(from: string, to: string): void {
+    this.path = to + this.path.slice(from.length);
+    if (this.only !== undefined) return; // a file, which is where it was
+    this.directory = to + this.directory.slice(from.length);
+    const respelled = (path: string) =>
+      path.startsWith(`${from}/`) ? to + path.slice(from.length) : path;
+    this.excluded = this.excluded && new Set([...this.excluded].map(respelled));
+    this.recovery?.renamed(this.directory);
   }
 
   /** A path of the hub's tree in the user's spelling. */
@@ -148,13 +170,13 @@ export class Feed {
 
   /** Whether any path is left out. */
   get leavesOut(): boolean {
-    return this.filter.asksPaths || (this.mounts?.size ?? 0) > 0;
+    return this.filter.asksPaths || (this.mounts?.size ?? 0) > 0 || (this.excluded?.size ?? 0) > 0;
   }
 
   /** Whether `path` is left out, being in the spelling of the hub's tree. */
   ignores(path: string, isDirectory: boolean): boolean {
     const { filter } = this;
-    if (isDirectory && this.mounts?.has(path)) return true;
+    if (isDirectory && (this.mounts?.has(path) || this.excluded?.has(path))) return true;
     return filter.asksPaths && filter.ignores(this.spell(path), isDirectory, this.root);
   }
 
@@ -168,6 +190,12 @@ export class Feed {
     const { filter } = this;
     const isWanted = filter.wants(kind) && !filter.ignoresProcess(about.pid);
     if (!isWanted && (this.recovery === undefined || !isStructural(kind))) return undefined;
+    if (isDirectory && this.excluded?.has(path)) return undefined;
+    const { order } = this.sink; // first, for what was gathered may change how paths are spelled
+    if (order !== undefined && order.last !== this) {
+      order.last?.flush();
+      order.last = this;
+    }
     const spelled = this.canonical === undefined ? path : this.spell(path);
     if (filter.asksPaths && filter.ignores(spelled, isDirectory, this.root)) return undefined;
     const event = new FileEvent(

@@ -45,6 +45,11 @@ export class Filter {
     this.#processes = processes;
   }
 
+  /** The same for every path. */
+  everywhere(): Filter {
+    return new Filter(this.asked, [], this.#processes, this.patterns);
+  }
+
   /** Whether an event of `kind` has to be seen. Loss is told to everybody. */
   wants(kind: string): boolean {
     return isAmong(kind, this.patterns, this.#wanted);

@@ -45,6 +45,8 @@ export class InotifyHub extends TreeHub<number> {
   readonly #instance: InotifyInstance;
   readonly #watches = new Map<number, Node<number>>();
   readonly #pairing = new RenamePairing<InotifyRecord>();
+  /** What each list of patterns asks for. */
+  readonly #masks = new WeakMap<readonly string[], number>();
   /** How many queued records give up the name of a directory, by {@linkcode entryKey}. */
   readonly #givenUp = new Map<string, number>();
   /** How many queued records are of directories that come into a directory, or leave it, by its watch. */
@@ -92,7 +94,11 @@ export class InotifyHub extends TreeHub<number> {
 
   #mask(feeds: readonly Feed[]): number {
     let mask = STRUCTURE;
-    for (const feed of feeds) mask |= inotifyMask(feed.filter.patterns);
+    for (const { filter: { patterns } } of feeds) {
+      let wanted = this.#masks.get(patterns);
+      if (wanted === undefined) this.#masks.set(patterns, wanted = inotifyMask(patterns));
+      mask |= wanted;
+    }
     return mask >>> 0;
   }
 

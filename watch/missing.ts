@@ -1,28 +1,24 @@
 /**
  * A path that comes and goes: it is watched by its name in its directory, and while that is missing, waited for.
  *
- * The way to the path is walked name by name, as the kernel does, and each name is watched in its directory before it is
- * looked at, so that nothing on the way changes unseen.
- *
  * @module
  */
 
 import { posix } from "node:path";
 import type { Coverage } from "../backends/backend.ts";
 import type { EventInit, FileEvent } from "../classify/event.ts";
-import { type Kind, matches } from "../classify/kinds.ts";
-import { ENOENT, ENOTDIR } from "../ffi/abi/errno.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
-import { SystemError, systemError } from "../ffi/errno.ts";
-import { fileStatus, readLink } from "../ffi/file.ts";
+import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
+import { SystemError } from "../ffi/errno.ts";
+import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { cString, decodeText } from "../ffi/text.ts";
+import { cString } from "../ffi/text.ts";
 import type { FeedSink } from "./feed.ts";
-import { Filter } from "./filter.ts";
 import { onMountChanges } from "./mount_changes.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import type { Settings } from "./options.ts";
+import { isComing, isGoing, STRUCTURAL } from "./picture.ts";
 import { resolveTargets, type Target } from "./targets.ts";
+import { identityOf, isMissing, type Walker, Way } from "./way.ts";
 
 /** Opens a target that is a name in a directory, and stays with it whatever becomes of the directory. */
 export async function openLasting(
@@ -42,18 +38,6 @@ export async function openLasting(
   }
 }
 
-/** A name on the way to the path, and who tells that it changes. */
-interface Link {
-  readonly directory: string;
-  readonly name: string;
-  /** Which directory it is. */
-  readonly identity: string;
-  /** Undefined where the directory may not be watched. */
-  readonly session: HubSession | undefined;
-  readonly refusal?: SystemError;
-  isGone: boolean;
-}
-
 /** What the path leads to where it is a symlink. */
 interface Through {
   readonly identity: string;
@@ -61,27 +45,19 @@ interface Through {
   isGone: boolean;
 }
 
-/** What the names on the way are watched for. */
-const COMINGS = ["create", "rename", "remove"] as const;
-
-/** How many symlinks are followed, as by the kernel (path_resolution(7)). */
-const MOST_LINKS = 40;
-
-class LastingSession implements HubSession {
+class LastingSession implements HubSession, Walker {
   readonly #libc: Libc;
   readonly #target: Target & { readonly only: string };
   /** The path of the name. */
   readonly #path: string;
   readonly #settings: Settings;
-  readonly #sink: FeedSink;
+  readonly sink: FeedSink;
   /** The sink of what watches the name. */
   readonly #ownSink: FeedSink;
   /** Whether all that was told of the name tells whether it is there; else the way does, which may be ahead. */
   readonly #isAllTold: boolean;
   readonly #isWanted: () => boolean;
-  /** How the names on the way are watched: by inotify, which everybody may use everywhere. */
-  readonly #linkSettings: Settings;
-  #links: Link[] = [];
+  readonly #way: Way;
   /** What watches the name in its directory, while there is one. */
   #session: HubSession | undefined;
   /** Which directory it is. */
@@ -112,8 +88,8 @@ class LastingSession implements HubSession {
     this.#target = target;
     this.#path = posix.join(target.directory, target.only);
     this.#settings = settings;
-    this.#sink = sink;
-    this.#isAllTold = COMINGS.every((kind) => settings.filter.wants(kind));
+    this.sink = sink;
+    this.#isAllTold = STRUCTURAL.every((kind) => settings.filter.wants(kind));
     this.#ownSink = this.#isAllTold
       ? before(sink, (events) => {
         for (const event of events) if (event.path === this.#path) this.#note(event);
@@ -121,43 +97,38 @@ class LastingSession implements HubSession {
       : sink;
     this.#isWanted = isWanted;
     this.#isWholeWay = settings.missing === "wait";
-    this.#linkSettings = {
-      ...settings,
-      backend: "inotify",
-      filter: new Filter(COMINGS, [], new Set()),
-      actor: false,
-      recover: "signal",
-    };
+    this.#way = new Way(libc, target, settings, this);
   }
 
   async open(): Promise<void> {
     await this.#look(true);
-    this.#mountChanges = await onMountChanges(() => this.#lookAgain());
-    if (this.#isChanged) this.#lookAgain();
+    this.#mountChanges = await onMountChanges(() => this.changed());
+    if (this.#isChanged) this.changed();
   }
 
   /** Something on the way has changed. */
-  #lookAgain(): void {
+  changed(): void {
     this.#isChanged = true;
-    this.#looking ??= this.#lookUntilUnchanged().finally(() => this.#looking = undefined);
+    this.#looking ??= this.#lookUntilUnchanged();
   }
 
   async #lookUntilUnchanged(): Promise<void> {
-    while (this.#isChanged && this.#isOpen) {
+    while (this.#isChanged && this.isOpen) {
       this.#isChanged = false;
       try {
         await this.#look(false);
         this.#failure = undefined;
       } catch (error) {
-        if (!(error instanceof SystemError)) return this.#sink.fail(error);
-        if (this.#failure === error.message || !this.#isOpen) continue;
+        if (!(error instanceof SystemError)) return this.sink.fail(error);
+        if (this.#failure === error.message || !this.isOpen) continue;
         this.#failure = error.message;
-        this.#sink.lost(this.#path, error.message);
+        this.sink.lost(this.#path, error.message);
       }
     }
+    this.#looking = undefined; // at once: what changes now is looked at anew
   }
 
-  get #isOpen(): boolean {
+  get isOpen(): boolean {
     return !this.#isClosed && this.#isWanted();
   }
 
@@ -168,15 +139,15 @@ class LastingSession implements HubSession {
       await this.#leave();
     }
     if (before === undefined) this.#isWholeWay = true;
-    if (this.#isWholeWay) await this.#walk();
-    else await this.#watchName(0, directory, this.#target.only, before!, true);
+    if (this.#isWholeWay) await this.#way.walk(this.#path);
+    else await this.#way.watch(0, directory, this.#target.only, before!, true);
     // Taken after the way to it is watched: whatever changes it from now on is told.
     const identity = identityOf(this.#libc, directory);
-    if (!this.#isOpen) return;
+    if (!this.isOpen) return;
     if (this.#session === undefined && identity !== undefined) {
       await this.#arrive(identity, isFirst);
     }
-    if (this.#settings.missing === "wait" && this.#isOpen) await this.#followLink(isFirst);
+    if (this.#settings.missing === "wait" && this.isOpen) await this.#followLink(isFirst);
   }
 
   /** Watches the name in its directory, which is there now. */
@@ -184,7 +155,7 @@ class LastingSession implements HubSession {
     this.#isGone = false;
     const onGone = () => {
       this.#isGone = true;
-      this.#lookAgain();
+      this.changed();
     };
     const init = { isLate: !isFirst, onGone };
     try {
@@ -208,10 +179,9 @@ class LastingSession implements HubSession {
 
   /** The directory of the name is another one now, or none. What happened in it before is told first. */
   async #leave(): Promise<void> {
-    const sessions = [this.#session, ...this.#links.map(({ session }) => session)];
-    const settled = sessions.map((session) => session?.settled());
-    await Promise.race([Promise.all(settled), this.#closed.promise]);
-    if (!this.#isOpen) return;
+    const settled = Promise.all([this.#session?.settled(), this.#way.settled()]);
+    await Promise.race([settled, this.#closed.promise]);
+    if (!this.isOpen) return;
     await this.#session!.close();
     this.#session = undefined;
     await this.#dropThrough();
@@ -225,121 +195,16 @@ class LastingSession implements HubSession {
     const { filter } = this.#settings;
     if (filter.ignores(this.#path, isDirectory === true, this.#target.root)) return;
     const event: EventInit = { kind, path: this.#path, isDirectory, synthetic: true };
-    this.#sink.deliver([{ ...event, backend: this.backend }]);
+    this.sink.deliver([{ ...event, backend: this.backend }]);
   }
 
   // --- the way ---
 
-  /** Watches each name on the way in its directory, as far as there is one. */
-  async #walk(): Promise<void> {
-    const libc = this.#libc;
-    const rest = namesOf(this.#path);
-    let at = "/";
-    let count = 0;
-    let hops = 0;
-    let isBehind = false;
-    let refusal: SystemError | undefined;
-    while (rest.length > 0 && this.#isOpen) {
-      const name = rest.shift()!;
-      if (name === "..") {
-        at = posix.dirname(at);
-        continue;
-      }
-      const identity = identityOf(libc, at);
-      if (identity === undefined) break;
-      const link = await this.#watchName(
-        count++,
-        at,
-        name,
-        identity,
-        rest.length === 0 && !isBehind,
-      );
-      refusal = link?.refusal;
-      const path = posix.join(at, name);
-      const type = fileStatus(libc, cString(path))?.type;
-      if (type === "symlink") {
-        const to = readLink(libc, path);
-        if (to === undefined || ++hops > MOST_LINKS) break;
-        isBehind ||= rest.length === 0;
-        const target = decodeText(to);
-        if (target.startsWith("/")) at = "/";
-        rest.unshift(...namesOf(target));
-        continue;
-      }
-      if (type === undefined || (rest.length > 0 && type !== "directory")) {
-        if (refusal !== undefined) throw refusal; // nobody would tell that it appears
-        break;
-      }
-      at = path;
-    }
-    await this.#dropLinks(count);
-  }
-
-  /** Watches one name on the way, unless that is done already. */
-  async #watchName(
-    index: number,
-    directory: string,
-    name: string,
-    identity: string,
-    isOurs: boolean,
-  ): Promise<Link | undefined> {
-    const known = this.#links[index];
-    if (
-      known !== undefined && !known.isGone && known.identity === identity &&
-      known.directory === directory && known.name === name
-    ) return known;
-    await this.#dropLinks(index);
-    const path = posix.join(directory, name);
-    const target: Target = {
-      ...this.#target,
-      path,
-      directory,
-      root: directory,
-      only: name,
-      isLasting: false,
-      isInner: false,
-      recursive: false,
-      mounts: new Set(),
-    };
-    const ours = this.#sink;
-    const sink: FeedSink = {
-      // Nothing is read ahead of the consumer for the sake of the way.
-      get full() {
-        return ours.full;
-      },
-      deliver: (events) => {
-        if (isOurs && !this.#isAllTold) events.forEach((event) => this.#note(event));
-        // What comes under the name itself is told by its watch; only a symlink leads on.
-        const isTold = isOurs && this.#through === undefined;
-        if (!isTold || events.some(({ kind }) => isComing(kind))) this.#lookAgain();
-      },
-      lost: () => this.#lookAgain(),
-      recovered: () => {},
-      replaced: undefined,
-      fail: (error) => ours.fail(error),
-    };
-    const base = { directory, name, identity, isGone: false };
-    let link: Link | undefined;
-    const onGone = () => {
-      if (link !== undefined) link.isGone = true;
-      this.#lookAgain();
-    };
-    try {
-      const session = await openTarget(target, this.#linkSettings, sink, this.#isWanted, {
-        onGone,
-      });
-      link = { ...base, session };
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      if (!(error instanceof SystemError)) throw error;
-      link = { ...base, session: undefined, refusal: error };
-    }
-    this.#links[index] = link;
-    return link;
-  }
-
-  async #dropLinks(from: number): Promise<void> {
-    for (const link of this.#links.splice(from)) await link?.session?.close();
+  happened(events: readonly EventInit[], isLast: boolean): void {
+    if (isLast && !this.#isAllTold) events.forEach((event) => this.#note(event));
+    // What comes under the name itself is told by its watch; only a symlink leads on.
+    const isTold = isLast && this.#through === undefined;
+    if (!isTold || events.some(({ kind }) => isComing(kind))) this.changed();
   }
 
   /** Something happened to the path's own name. */
@@ -363,7 +228,7 @@ class LastingSession implements HubSession {
       await this.#dropThrough();
       // Where the link is the same nobody tells that it leads elsewhere.
       const isSame = identity?.split(" ")[0] === known.identity.split(" ")[0];
-      if (isSame && !known.isGone) this.#sink.lost(this.#path, "it leads elsewhere now");
+      if (isSame && !known.isGone) this.sink.lost(this.#path, "it leads elsewhere now");
     }
     if (identity === undefined || this.#through !== undefined) return;
     const sessions: HubSession[] = [];
@@ -371,13 +236,13 @@ class LastingSession implements HubSession {
     this.#through = through;
     const onGone = () => {
       through.isGone = true;
-      this.#lookAgain();
+      this.changed();
     };
     try {
       const settings = { ...this.#settings, missing: "error" } as const;
       for (const target of resolveTargets(libc, this.#path, settings).targets) {
         const init = { isLate: !isFirst, onGone };
-        sessions.push(await openTarget(target, settings, this.#sink, this.#isWanted, init));
+        sessions.push(await openTarget(target, settings, this.sink, this.#isWanted, init));
       }
     } catch (error) {
       await this.#dropThrough();
@@ -411,17 +276,15 @@ class LastingSession implements HubSession {
     const parts = this.#sessions.map((session) => session.coverage());
     const gaps = parts.flatMap((part) => part.gaps);
     if (this.#session === undefined) {
-      const { directory = "/" } = this.#links.at(-1) ?? {};
-      gaps.push({ path: this.#path, reason: `it is not there; ${directory} is watched for it` });
+      const reason = `it is not there; ${this.#way.end} is watched for it`;
+      gaps.push({ path: this.#path, reason });
     }
     if (this.#failure !== undefined) gaps.push({ path: this.#path, reason: this.#failure });
-    for (const { directory, refusal } of this.#links) {
-      if (refusal !== undefined) gaps.push({ path: directory, reason: refusal.message });
-    }
+    gaps.push(...this.#way.gaps());
     // The name itself is watched through the same watch as the target, where that is one of inotify's.
     const isShared = this.#session?.backend === "inotify" ? 1 : 0;
-    const links = this.#links.filter(({ session }) => session !== undefined).length - isShared;
-    const watches = parts.reduce((sum, part) => sum + part.watches, Math.max(links, 0));
+    const names = Math.max(this.#way.watches - isShared, 0);
+    const watches = parts.reduce((sum, part) => sum + part.watches, names);
     return { by: parts[0]?.by ?? "watch", watches, gaps };
   }
 
@@ -439,7 +302,7 @@ class LastingSession implements HubSession {
 
   resume(): void {
     for (const session of this.#sessions) session.resume?.();
-    for (const { session } of this.#links) session?.resume?.();
+    this.#way.resume();
   }
 
   async close(): Promise<void> {
@@ -448,7 +311,7 @@ class LastingSession implements HubSession {
     this.#mountChanges();
     await this.#looking;
     for (const session of this.#sessions) await session.close();
-    await this.#dropLinks(0);
+    await this.#way.close();
   }
 }
 
@@ -470,35 +333,6 @@ function before(sink: FeedSink, tell: (events: readonly EventInit[]) => void): F
     replaced: sink.replaced,
     fail: (error) => sink.fail(error),
   };
-}
-
-function isComing(kind: Kind): boolean {
-  return matches(kind, "create") || kind === "rename.in";
-}
-
-function isGoing(kind: Kind): boolean {
-  return matches(kind, "remove") || kind === "rename.out";
-}
-
-function namesOf(path: string): string[] {
-  return path.split("/").filter((name) => name !== "" && name !== ".");
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof SystemError && (error.errno === ENOENT || error.errno === ENOTDIR);
-}
-
-/** Which directory a path leads to; undefined where there is none. Throws where that cannot be told. */
-function identityOf(libc: Libc, directory: string): string | undefined {
-  const fd = libc.open(cString(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd < 0) {
-    const error = systemError(libc, `watch ${directory}`, { syscall: "open", path: directory });
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-  const status = fileStatus(libc, cString(""), fd);
-  libc.close(fd);
-  return status && `${status.device} ${status.inode}`;
 }
 
 /** The status of what a symlink leads to; undefined where that is nothing. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BackendSession } from "../backends/backend.ts";
+import type { BackendSession, Coverage } from "../backends/backend.ts";
 import { isTwoSided, SHARED_FILESYSTEMS } from "../backends/mounts/mountinfo.ts";
 import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import { ENOENT, ENOTDIR, EXDEV } from "../ffi/abi/errno.ts";
@@ -33,6 +33,14 @@ export interface HubSession extends BackendSession {
   names(): number;
   /** Resolves once everything was processed that is queued now. */
   settled(): Promise<void>;
+  /** What is covered below it as a path of its own. */
+  followed?(): readonly Coverage[];
+}
+
+/** A session of one target. */
+export interface TargetSession extends HubSession {
+  /** The target has another path, as the user spells it. */
+  renamed(from: string, to: string): void;
 }
 
 /** One way to watch a target. */
@@ -56,7 +64,7 @@ export async function openTarget(
   sink: FeedSink,
   isWanted: () => boolean,
   init: Pick<FeedInit, "isLate" | "onGone"> = {},
-): Promise<HubSession> {
+): Promise<TargetSession> {
   const refusals: string[] = [];
   let failure: unknown;
   for (const way of ways(target, settings)) {
@@ -246,7 +254,7 @@ function session(
   { mount: { type } }: Target,
   settings: Settings,
   refusals: readonly string[],
-): HubSession {
+): TargetSession {
   const isPrivileged = "group" in hub && (hub as FanotifyHub).group.isPrivileged;
   const gaps = () => {
     const all = [...(hub.gaps?.(feed) ?? feed.gaps)];
@@ -269,6 +277,7 @@ function session(
     bytesRead: () => hub.bytesRead,
     settled: () => hub.settled(),
     names: () => feed.recovery?.names ?? 0,
+    renamed: (from, to) => feed.renamed(from, to),
     resume() {
       feed.recovery?.resume();
       hub.resume();

@@ -8,6 +8,7 @@ import type { Backend } from "../backends/backend.ts";
 import { isKindPattern, KINDS } from "../classify/kinds.ts";
 import { UnsupportedError } from "../ffi/errno.ts";
 import { Filter, type Ignore } from "./filter.ts";
+import { STRUCTURAL } from "./picture.ts";
 import { type SaveOptions, SEEN } from "./saves.ts";
 
 /** Options of {@linkcode watch}. */
@@ -40,6 +41,11 @@ export interface WatchOptions {
    * `"error"`.
    */
   missing?: "error" | "wait";
+  /**
+   * A symlink below the paths that leads to a directory is watched as if the directory were there, one that leads to a file
+   * as if the file's contents were. Default `false`: symlinks are told as what they are.
+   */
+  followSymlinks?: boolean;
   /** Attach who did it. Needs fanotify and CAP_SYS_ADMIN; without, it is absent. Default `false`. */
   actor?: boolean;
   /** Tell which metadata changed. Not yet. */
@@ -79,6 +85,7 @@ export interface Settings {
   readonly filter: Filter;
   readonly ignoreFilesystems: ReadonlySet<string>;
   readonly missing: "error" | "wait";
+  readonly followSymlinks: boolean;
   readonly actor: boolean;
   readonly recover: "diff" | "signal";
   readonly queue: "kernel" | "unlimited";
@@ -97,7 +104,14 @@ const CHOICES = {
   recover: ["diff", "signal"],
 } as const;
 
-const FLAGS = ["recursive", "actor", "metadata", "atomicSave", "writeFinish"] as const;
+const FLAGS = [
+  "recursive",
+  "followSymlinks",
+  "actor",
+  "metadata",
+  "atomicSave",
+  "writeFinish",
+] as const;
 
 const NAMES: ReadonlySet<string> = new Set([
   ...Object.keys(CHOICES),
@@ -142,18 +156,19 @@ export function settle(options: WatchOptions): Settings {
       hint: `leave ${name} out; a later version of sentinode has it`,
     });
   }
-  if (options.missing === "wait") refuseToWait(options);
+  if (options.missing === "wait") refuseForTree(options, 'missing "wait"');
+  if (options.followSymlinks) refuseForTree(options, "followSymlinks");
   const { signal } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`Cannot watch with signal ${show(signal)}: not an AbortSignal`);
   }
-  const { atomicSave = false, writeFinish = false } = options;
+  const { atomicSave = false, writeFinish = false, followSymlinks = false } = options;
   const saves = atomicSave || writeFinish ? { atomicSave, writeFinish } : undefined;
   const filter = new Filter(
     checkEvents(options.events ?? DEFAULT_EVENTS),
     checkIgnore(options.ignore ?? []),
     checkProcesses(options.ignoreProcesses ?? []),
-    saves && SEEN,
+    [...(saves === undefined ? [] : SEEN), ...(followSymlinks ? STRUCTURAL : [])],
   );
   return {
     recursive: options.recursive ?? true,
@@ -162,6 +177,7 @@ export function settle(options: WatchOptions): Settings {
     filter,
     ignoreFilesystems: checkFilesystems(options.ignoreFilesystems ?? []),
     missing: options.missing ?? "error",
+    followSymlinks,
     actor: options.actor ?? false,
     recover: options.recover ?? "diff",
     queue: options.queue ?? "kernel",
@@ -170,14 +186,14 @@ export function settle(options: WatchOptions): Settings {
   };
 }
 
-/** Who cannot wait for a path: a whole mount or filesystem is there or not, and others' backends look themselves. */
-function refuseToWait({ scope = "tree", backend }: WatchOptions): void {
+/** What is about names in a tree makes no sense of a whole mount or filesystem, and others' backends look themselves. */
+function refuseForTree({ scope = "tree", backend }: WatchOptions, option: string): void {
   const why = scope !== "tree"
     ? `scope is ${show(scope)}`
     : isBackend(backend)
     ? "the backend is not a built-in one"
     : undefined;
-  if (why !== undefined) throw new TypeError(`Cannot watch with missing "wait": ${why}`);
+  if (why !== undefined) throw new TypeError(`Cannot watch with ${option}: ${why}`);
 }
 
 function isBackend(value: unknown): value is Backend {

@@ -21,9 +21,22 @@ const EFFECTS: ReadonlyMap<string, Effect> = new Map(
   }),
 );
 
+/** Patterns of all these kinds. */
+export const STRUCTURAL: readonly string[] = ["create", "rename", "remove"];
+
 /** Whether events of a kind add, move or remove a name. */
 export function isStructural(kind: string): boolean {
   return EFFECTS.has(kind);
+}
+
+/** Whether a name came with that, from nowhere that is watched. */
+export function isComing(kind: string): boolean {
+  return EFFECTS.get(kind) === "adds";
+}
+
+/** Whether a name went with that, to nowhere that is watched. */
+export function isGoing(kind: string): boolean {
+  return EFFECTS.get(kind) === "removes";
 }
 
 /** Room for a name; where the kernel allows 255 bytes, some filesystems allow 255 characters. */
@@ -51,8 +64,8 @@ export class Picture {
   /** Directories whose names are not known yet. */
   readonly unlisted: number[] = [ROOT];
   /** The root's path with its slash, and its length in bytes. */
-  readonly #above: string;
-  readonly #skip: number;
+  #above = "";
+  #skip = 0;
   /** The directory of the last path, which is often that of the next, its entry, and until when that is right. */
   #last = "";
   #lastEntry = NONE;
@@ -62,8 +75,14 @@ export class Picture {
 
   /** Of the tree below `root`, as events spell it. */
   constructor(root: string) {
+    this.renamed(root);
+  }
+
+  /** Events spell the root so from now on. */
+  renamed(root: string): void {
     this.#above = root === "/" ? root : `${root}/`;
     this.#skip = encodeText(this.#above).length;
+    this.#last = "";
   }
 
   /** Follows an event; false where it says what is known already. */

@@ -50,6 +50,11 @@ export class Recovery {
     this.#repairs = repairs;
   }
 
+  /** The tree has another path now. */
+  renamed(root: string): void {
+    this.#picture.renamed(root);
+  }
+
   /** How many names the picture has. */
   get names(): number {
     return this.#picture.index.size;

@@ -44,6 +44,8 @@ export interface Target {
   readonly isInner: boolean;
   /** Mount points below, which are other targets or left out. */
   readonly mounts: ReadonlySet<string>;
+  /** Directories below that do not count, with all that is below them. */
+  readonly excluded?: ReadonlySet<string>;
 }
 
 /** Something below a path that is not watched. */
@@ -118,7 +120,7 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
   if (status?.type !== "directory") {
     if (path.endsWith("/")) throw new Error("unreachable: the kernel refuses a slash after a file");
     // A link to a file is followed; then the events have the path of the file itself.
-    const file = posix.basename(real) === posix.basename(spelled) ? spelled : real;
+    const file = fileStatus(libc, cString(spelled))?.type === "symlink" ? real : spelled;
     const directory = posix.dirname(file);
     const target: Target = {
       ...directoryTarget(directory, directory, mount, false, []),
@@ -224,12 +226,18 @@ function whyLeftOut(
   root: string,
   settings: Settings,
 ): string | undefined {
-  const { type } = mount;
-  if (settings.ignoreFilesystems.has(type)) return `filesystems of type ${type} are ignored`;
-  if (KERNEL_FILESYSTEMS.has(type)) return `the kernel announces no changes of ${type}`;
+  const reason = whyNotWatched(mount.type, settings);
+  if (reason !== undefined) return reason;
   for (let at = path; isWithin(at, root) && at !== root; at = posix.dirname(at)) {
     if (settings.filter.ignores(at, true, root)) return `${at} is ignored`;
   }
+  return undefined;
+}
+
+/** Why what is on such a filesystem is not watched unless it was asked for by its path. */
+export function whyNotWatched(type: string, settings: Settings): string | undefined {
+  if (settings.ignoreFilesystems.has(type)) return `filesystems of type ${type} are ignored`;
+  if (KERNEL_FILESYSTEMS.has(type)) return `the kernel announces no changes of ${type}`;
   return undefined;
 }
 

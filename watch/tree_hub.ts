@@ -388,7 +388,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.#arming.add(feed);
     try {
       if (feed.isLate) this.armLate(feed, node);
-      else {
+      else if (this.#asksForTree(feed) || this.mark(node) === "moving") {
         await this.#armTree(node, () => isWanted() && !this.isClosed);
         if (this.#limited.has(feed)) {
           await this.#recovery(feed)?.pollFromNow(() => this.#limitedPaths(feed));
@@ -402,10 +402,16 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     }
   }
 
+  /** Whether more has to be known of a target than that something happens in its directory. */
+  #asksForTree({ looksInto, sink }: Feed): boolean {
+    return looksInto || sink.replaced !== undefined;
+  }
+
   protected override withdraw(feed: Feed, home: Node<Mark>): void {
     this.release(feed, home);
     this.#limited.delete(feed);
-    if (this.homes.size > 0) this.disarm(home); // else the queue is closed, and its marks go with it
+    if (this.homes.size === 0) return; // the queue is closed, and its marks go with it
+    this.disarm(home, feed.looksInto ? this.tree.subtree(home) : [home]);
   }
 
   override marks(feed: Feed): number {
@@ -964,9 +970,12 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.#limited.clear();
   }
 
-  /** Takes back every mark in the subtree that nobody wants any more. */
-  protected disarm(node: Node<Mark>): void {
-    for (const below of [...this.tree.subtree(node)]) {
+  /** Takes back every mark in the subtree, or of those nodes of it, that nobody wants any more. */
+  protected disarm(
+    node: Node<Mark>,
+    nodes: Iterable<Node<Mark>> = this.tree.subtree(node),
+  ): void {
+    for (const below of [...nodes]) {
       if (this.feedsOf(below).length > 0) continue;
       this.#uncovered.delete(below);
       if (below.tag.mark === undefined) continue;

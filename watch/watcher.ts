@@ -14,6 +14,7 @@ import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { isKind } from "../classify/kinds.ts";
 import type { FeedSink } from "./feed.ts";
 import type { Settings } from "./options.ts";
+import { openFollowing } from "./links.ts";
 import { openLasting } from "./missing.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
 import { EventQueue } from "./queue.ts";
@@ -159,9 +160,14 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     };
     let session: HubSession;
     try {
-      session = isName(target)
-        ? await openLasting(libc, target, settings, sink, isWanted)
-        : await openTarget(target, settings, sink, isWanted, { onGone });
+      const open = (sink: FeedSink): Promise<HubSession> =>
+        isName(target)
+          ? openLasting(libc, target, settings, sink, isWanted)
+          : openTarget(target, settings, sink, isWanted, { onGone });
+      const follows = settings.followSymlinks && (!isName(target) || target.isLasting);
+      session = follows
+        ? await openFollowing(libc, target, settings, sink, isWanted, open)
+        : await open(sink);
     } catch (error) {
       sink.flush();
       if (!target.isInner) throw error;
@@ -399,7 +405,10 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       watches: 0,
       gaps: [{ path, reason }],
     }));
-    return [...covered, ...not];
+    const followed = this.#places.flatMap(({ session }) =>
+      "followed" in session ? session.followed?.() ?? [] : []
+    );
+    return [...covered, ...followed, ...not];
   }
 
   /** Counters since the watcher was made. */
@@ -413,7 +422,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       losses: this.#losses + (dropped > 0 ? 1 : 0),
       dropped,
       queueHighWater: highWater,
-      watches: sum(sessions.map((session) => session.coverage().watches)),
+      watches: sum(this.coverage().map(({ watches }) => watches)),
       names: sum(sessions.map((session) => "names" in session ? session.names() : 0)),
     };
   }

@@ -78,6 +78,21 @@ export class Observer {
   }
 }
 
+/** Whether the watcher has still to look where some symlink leads. */
+export function isLooking(watcher: Watcher): boolean {
+  return watcher.coverage().some(({ gaps }) =>
+    gaps.some(({ reason }) => reason.includes("has yet to be looked at"))
+  );
+}
+
+/** Resolves once the watcher has looked where the symlinks lead that it knows of. */
+export async function looked(watcher: Watcher): Promise<void> {
+  const wait = async () => {
+    while (isLooking(watcher)) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await within(wait(), "where the symlinks lead");
+}
+
 /**
  * Tells when everything that was done has been reported: what happens in a directory of its own,
  * fed from the same queue of the kernel, comes after all that happened before.
@@ -97,13 +112,14 @@ export class Sentinel {
    * of `parent`.
    */
   static async open(
-    { backend, actor }: WatchOptions,
+    { backend, actor, queue }: WatchOptions,
     parent: string = tmpdir(),
   ): Promise<Sentinel> {
     const directory = mkdtempSync(join(parent, "sentinode-sentinel-"));
     const watcher = watch(directory, {
       ...(backend === undefined ? {} : { backend }),
       ...(actor === undefined ? {} : { actor }),
+      ...(queue === undefined ? {} : { queue }),
       events: ["create"],
     });
     const observer = new Observer(watcher);

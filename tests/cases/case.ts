@@ -49,7 +49,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { watch, type WatchEvent, type WatchOptions } from "../../mod.ts";
 import { unmountBelow } from "../filesystem.ts";
-import { Observer, Sentinel, within } from "../../scripts/real_work/observer.ts";
+import { isLooking, looked, Observer, Sentinel, within } from "../../scripts/real_work/observer.ts";
 
 /** Who watches: inotify, a fanotify mark on the filesystem, or fanotify marks on directories. */
 export type Way = "inotify" | "filesystem" | "inode";
@@ -140,6 +140,7 @@ const OPTIONS: Readonly<Record<string, (text: string) => unknown>> = {
   events: (text) => text.split(","),
   ignore: (text) => text.split(","),
   missing: (text) => text,
+  followSymlinks: (text) => text === "true",
 };
 
 function optionsOf(words: readonly string[]): WatchOptions {
@@ -287,6 +288,17 @@ export async function runCase(
   const backend = way === "inotify" ? "inotify" : "fanotify";
   let observer: Observer | undefined;
   let sentinel: Sentinel | undefined;
+  /** Where symlinks lead is watched with inotify. */
+  let ofLinks: Sentinel | undefined;
+  const settled = async () => {
+    await sentinel!.settled();
+    if (ofLinks === undefined) return;
+    do {
+      await ofLinks.settled();
+      await looked(observer!.watcher);
+      await sentinel!.settled();
+    } while (isLooking(observer!.watcher));
+  };
   try {
     before.forEach(perform);
     const all = { ...options, backend, recover: "signal" } as const;
@@ -294,15 +306,16 @@ export async function runCase(
     observer = new Observer(watcher);
     await within(watcher.ready, "the watcher");
     sentinel = await Sentinel.open(all, ground);
+    if (options.followSymlinks) ofLinks = await Sentinel.open({ backend: "inotify" }, ground);
     // Arming opens and reads the directories, which is an access like any other.
-    await sentinel.settled();
+    await settled();
     observer.events.length = 0;
     for (const { commands, events } of steps) {
       const expected = events.get(way) ?? events.get("") ?? [];
       commands.forEach(perform);
       // Mounts, and the way to what is not there, are watched beside the queue that the sentinel is in.
       if (mounts(commands) || options.missing === "wait") await seen(observer, expected.length);
-      await sentinel.settled();
+      await settled();
       const actual = observer.events.splice(0).map((event) => show(event, base));
       if (ordered(expected).join("\n") !== ordered(actual).join("\n")) {
         return { step: commands.join("; "), expected, actual };
@@ -312,6 +325,7 @@ export async function runCase(
   } finally {
     await observer?.close();
     await sentinel?.close();
+    await ofLinks?.close();
     if (needsRoot) unmountBelow(base);
     rmSync(base, { recursive: true, force: true });
   }
