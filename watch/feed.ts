@@ -20,8 +20,8 @@ export interface FeedSink extends BackendSink {
   recovered(path: string): void;
   /** Takes of renames whether the name was another file's before; undefined where nobody asks. */
   readonly replaced: WeakMap<FileEvent, boolean> | undefined;
-  /** Those who deliver to one consumer in the order in which things happened; undefined where that does not matter. */
-  readonly order?: Order;
+  /** The order among all that deliver to the consumer. */
+  readonly order: Order;
 }
 
 /** The order of events of several feeds: what one has gathered is delivered before another gathers more. */
@@ -192,7 +192,7 @@ export class Feed {
     if (!isWanted && (this.recovery === undefined || !isStructural(kind))) return undefined;
     if (isDirectory && this.excluded?.has(path)) return undefined;
     const { order } = this.sink; // first, for what was gathered may change how paths are spelled
-    if (order !== undefined && order.last !== this) {
+    if (order.last !== this) {
       order.last?.flush();
       order.last = this;
     }

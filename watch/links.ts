@@ -11,7 +11,7 @@ import { FileEvent } from "../classify/event.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
-import type { FeedSink, Order } from "./feed.ts";
+import type { FeedSink } from "./feed.ts";
 import { findLinks } from "./find_links.ts";
 import { FollowedLink, type Follower } from "./followed_link.ts";
 import { onMountChanges } from "./mount_changes.ts";
@@ -54,7 +54,6 @@ class Links implements HubSession, Follower {
   readonly #isWanted: () => boolean;
   /** Whether what nobody asked for is sorted out here; else those who asked for it do. */
   readonly #sortsOut: boolean;
-  readonly #order: Order = { last: undefined };
   /** Whose events they are. */
   readonly #owners = new WeakMap<FileEvent, FeedSink>();
   /** What they were made of, where that is another event. */
@@ -130,7 +129,7 @@ class Links implements HubSession, Follower {
       get full() {
         return sink.full;
       },
-      order: this.#order,
+      order: sink.order,
       replaced: sink.replaced,
       deliver: (events) => {
         if (isOver()) return;

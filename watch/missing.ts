@@ -331,6 +331,7 @@ function before(sink: FeedSink, tell: (events: readonly EventInit[]) => void): F
     lost: (path, reason, count) => sink.lost(path, reason, count),
     recovered: (path) => sink.recovered(path),
     replaced: sink.replaced,
+    order: sink.order,
     fail: (error) => sink.fail(error),
   };
 }

@@ -28,6 +28,8 @@ const MOUNT_TABLE = "/proc/self/mountinfo";
 export interface Target {
   /** As the user spelled it, absolute; for a mount below it, the mount point in that spelling. */
   readonly path: string;
+  /** The kernel's path of it, when it was resolved: symlinks on the way are followed. */
+  readonly real: string;
   /** The directory to watch. */
   readonly directory: string;
   /** What globs are relative to: the path that was asked for, or the directory of a file. */
@@ -114,7 +116,7 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
     const leftOut = settings.scope === "filesystem" && top.root !== "/"
       ? [{ path: point, mount: top, reason: `of this filesystem only ${top.root} is mounted here` }]
       : [];
-    return { targets: [directoryTarget(point, point, top, true, [])], leftOut };
+    return { targets: [directoryTarget(point, point, point, top, true, [])], leftOut };
   }
   const spelled = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   if (status?.type !== "directory") {
@@ -123,18 +125,18 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
     const file = fileStatus(libc, cString(spelled))?.type === "symlink" ? real : spelled;
     const directory = posix.dirname(file);
     const target: Target = {
-      ...directoryTarget(directory, directory, mount, false, []),
+      ...directoryTarget(directory, real, directory, mount, false, []),
       path: spelled,
       only: posix.basename(file),
     };
     return { targets: [target], leftOut: [] };
   }
   if (!settings.recursive) {
-    return { targets: [directoryTarget(spelled, spelled, mount, false, [])], leftOut: [] };
+    return { targets: [directoryTarget(spelled, real, spelled, mount, false, [])], leftOut: [] };
   }
   const below = mounts.filter(({ point }) => point !== real && isWithin(point, real));
   const points = below.map(({ point }) => point);
-  const target = directoryTarget(spelled, spelled, mount, true, points);
+  const target = directoryTarget(spelled, real, spelled, mount, true, points);
   return withMounts(target, real, below, settings);
 }
 
@@ -153,7 +155,7 @@ function awaitedTargets(libc: Libc, path: string, settings: Settings): Resolved 
   const points = below.map(({ point }) => point);
   const { recursive } = settings;
   const target: Target = {
-    ...directoryTarget(directory, spelled, mount, recursive, points),
+    ...directoryTarget(directory, realPath(libc, spelled), spelled, mount, recursive, points),
     path: spelled,
     only,
     isLasting: true,
@@ -190,7 +192,14 @@ function withMounts(
     const reason = whyLeftOut(inner, innerPath, spelled, settings);
     if (reason === undefined) {
       const { recursive } = target;
-      const innerTarget = directoryTarget(innerPath, spelled, inner, recursive, points);
+      const innerTarget = directoryTarget(
+        innerPath,
+        inner.point,
+        spelled,
+        inner,
+        recursive,
+        points,
+      );
       targets.push({ ...innerTarget, isInner: true });
     } else leftOut.push({ path: innerPath, mount: inner, reason });
   }
@@ -199,6 +208,7 @@ function withMounts(
 
 function directoryTarget(
   path: string,
+  real: string,
   root: string,
   { id, device, root: mountRoot, point, type }: MountInfo,
   recursive: boolean,
@@ -208,6 +218,7 @@ function directoryTarget(
   const mount = { point, type };
   return {
     path,
+    real,
     directory: path,
     root,
     only: undefined,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { posix } from "node:path";
 import type { Backend, BackendSession, Coverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
 import { SystemError, WatchLimitError } from "../ffi/errno.ts";
@@ -12,7 +13,7 @@ import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { isKind } from "../classify/kinds.ts";
-import type { FeedSink } from "./feed.ts";
+import type { FeedSink, Order } from "./feed.ts";
 import type { Settings } from "./options.ts";
 import { openFollowing } from "./links.ts";
 import { openLasting } from "./missing.ts";
@@ -80,6 +81,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   /** What is not watched below each path that was asked for. */
   readonly #leftOut = new Map<string, readonly LeftOut[]>();
   #places: Place[] = [];
+  readonly #order: Order = { last: undefined };
   readonly #arming = new Set<Promise<void>>();
   #writers: Writers | undefined;
   /** Ends the waiting for changes of the mount table. */
@@ -184,22 +186,26 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   /** Something was mounted or unmounted: `close()` waits until that is dealt with. */
   readonly #mountsChanged = (): void => {
     this.#isRemounted = true;
-    this.#remounting ??= this.#coverMounts().finally(() => this.#remounting = undefined);
+    this.#remounting ??= this.#coverMounts();
   };
 
   /** Covers what is mounted on the paths and below them now, and lets go of what was. */
   async #coverMounts(): Promise<void> {
     const libc = await openLibc();
-    while (this.#isRemounted && this.#isOpen) {
-      this.#isRemounted = false;
-      try {
-        for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
-      } catch (error) {
-        if (!(error instanceof WatchLimitError)) throw error;
-        // There is no file descriptor left to look with; nobody tells when there is one.
-        this.#isRemounted = true;
-        await this.#pause(RETRY);
+    try {
+      while (this.#isRemounted && this.#isOpen) {
+        this.#isRemounted = false;
+        try {
+          for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
+        } catch (error) {
+          if (!(error instanceof WatchLimitError)) throw error;
+          // There is no file descriptor left to look with; nobody tells when there is one.
+          this.#isRemounted = true;
+          await this.#pause(RETRY);
+        }
       }
+    } finally {
+      this.#remounting = undefined; // at once: what changes now is looked at anew
     }
   }
 
@@ -310,6 +316,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       this.#failed,
       this.#onLoss,
       this.#writers,
+      this.#order,
       name,
     );
   }
@@ -517,14 +524,15 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
   if (outer === undefined || inner === undefined || outer.mount.point !== inner.mount.point) {
     return false;
   }
-  if (outer.only !== undefined) {
-    if (!outer.isLasting) return outer.only === inner.only && outer.directory === inner.directory;
-    return outer.path === inner.path || (outer.recursive && isWithin(inner.path, outer.path));
+  if (outer.only !== undefined && !outer.isLasting) {
+    return outer.only === inner.only && outer.directory === inner.directory;
   }
-  const at = inner.directory === outer.directory;
-  return at
-    ? outer.recursive || !inner.recursive
-    : outer.recursive && isWithin(inner.path, outer.path);
+  const at = inner.only === undefined ? inner.path : posix.join(inner.directory, inner.only);
+  const isReached = outer.recursive
+    ? isWithin(at, outer.path)
+    : inner.directory === outer.directory && !inner.recursive;
+  // A symlink on the way leads elsewhere.
+  return isReached && posix.join(outer.real, posix.relative(outer.path, at)) === inner.real;
 }
 
 /** Where the backends of one target deliver. */
@@ -534,6 +542,7 @@ class Sink implements FeedSink, SaveOutlet {
   session: HubSession | undefined;
 
   readonly fail: (error: unknown) => void;
+  readonly order: Order;
   readonly #queue: EventQueue;
   readonly #path: string;
   readonly #settings: Settings;
@@ -548,6 +557,7 @@ class Sink implements FeedSink, SaveOutlet {
     fail: (error: unknown) => void,
     onLoss: () => void,
     writers: Writers | undefined,
+    order: Order,
     name = "sentinode",
   ) {
     this.#queue = queue;
@@ -555,6 +565,7 @@ class Sink implements FeedSink, SaveOutlet {
     this.#settings = settings;
     this.fail = fail;
     this.#onLoss = onLoss;
+    this.order = order;
     this.#name = name;
     if (settings.saves === undefined || writers === undefined) return;
     this.#saves = new SaveStage(settings.saves, settings.filter, writers, this);

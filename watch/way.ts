@@ -143,6 +143,7 @@ export class Way {
       lost: () => walker.changed(),
       recovered: () => {},
       replaced: undefined,
+      order: { last: undefined },
       fail: (error) => walker.sink.fail(error),
     };
     const base = { directory, name, identity, isGone: false };
