@@ -40,8 +40,9 @@ import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText, joinPath } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
+import { Arrivals, NEAR } from "./exchanges.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
-import { MergedRecords, type Name } from "./merged_records.ts";
+import { inOrder, MergedRecords, type Name } from "./merged_records.ts";
 import { type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
@@ -72,6 +73,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Since when a directory that has gone waits for the record of its removal. */
   #waitsSince: number | undefined;
   readonly #merged = new MergedRecords<Mark>();
+  readonly #arrivals = new Arrivals<Mark, HandleKey>();
   /**
    * Files whose link count changed, by whom: what the kernel says of another change by the same process may have been
    * merged into that. 0 where a removal was told first.
@@ -392,6 +394,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (this.feedsOf(node).length === 0) return;
     const { name } = record;
     const nameBytes = record.nameBytes(name);
+    if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0) this.#arrivals.changed(node);
     if ((bits & FAN_DELETE) !== 0) this.#renamedTo.get(node)?.delete(nameKey(name, nameBytes));
     let kinds = fanotifyKinds(bits);
     const told = this.wereTold(node, name, nameBytes);
@@ -425,6 +428,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     const nameBytes = record.nameBytes(name);
     const told = this.wereTold(node, name, nameBytes);
+    if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0) this.#arrivals.changed(node);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && object >= 0) {
       this.#noteNamed(node, record, nameBytes);
     }
@@ -484,6 +488,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.#departed.length = 0;
     this.#relinked.clear();
+    this.#arrivals.clear();
     this.#renamedTo.clear();
     this.#last = undefined;
     super.caughtUp();
@@ -511,13 +516,35 @@ export class FanotifyHub extends TreeHub<Mark> {
       ? this.#replaces(record, to, nameKey(newName, newNameBytes))
       : undefined;
     if (from !== undefined) this.#renamedTo.get(from)?.delete(nameKey(name, nameBytes));
+    const key = record.object < 0 ? undefined : copyKey(words, record.object);
+    const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(newName, newNameBytes)];
+    const arrival = this.#arrivals.reversed(from, oldKey, to, newKey);
+    const first = key && arrival && !isKey(key, 0, arrival.identity) ? arrival : undefined;
+    const second = to && key && first === undefined
+      ? this.#secondHalf(record, key, to, oldKey, newKey)
+      : undefined;
+    for (const directory of [from, to]) if (directory) this.#arrivals.changed(directory);
+    if (to !== undefined && key !== undefined && first === undefined) {
+      const came = { name: newKey, from, fromName: oldKey, isDirectory, identity: key };
+      this.#arrivals.came(to, came);
+    }
+    about.exchange = first !== undefined
+      ? { isFirst: false, isOtherDirectory: first.isDirectory }
+      : second && { isFirst: true, isOtherDirectory: second.isDirectory };
+    const knowing = this.knowing(from, name, nameBytes, about.exchange);
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
-    if (record.object < 0) return;
-    const key = copyKey(words, record.object);
-    if (from !== undefined) this.#merged.named(key, { directory: from, name, nameBytes });
+    if (key === undefined) return;
+    if (from !== undefined && first === undefined) {
+      this.#merged.named(key, { directory: from, name, nameBytes });
+    }
     if (to !== undefined) {
       const place = { directory: to, name: newName, nameBytes: newNameBytes };
       this.#merged.renamed(key, place, isDirectory);
+    }
+    if (second?.isDirectory && to !== undefined) {
+      const other = this.#table.get(second.key, 0) ??
+        this.#learn(to, newName, second.key, newNameBytes);
+      this.displace(other, isDirectory);
     }
     if (!isDirectory) return;
     const replaced = to && this.tree.child(to, newName, newNameBytes);
@@ -535,9 +562,50 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isCovered(node) && node.tag.mark?.isInode !== true;
-    const knowing = from === undefined ? [] : this.knowingOf(from, name, nameBytes);
     const newcomers = isNew ? feeds : this.newcomers(node, knowing);
     if (newcomers.some((feed) => feed.looksInto)) this.armNew(node, newcomers, about);
+  }
+
+  /**
+   * What the rename back that follows moves, if it moves another file than `key`: then both are an exchange. `oldKey` and
+   * `newKey` are the names of the rename in hand.
+   */
+  #secondHalf(
+    { batch: { words }, directory, target, offset, length }: FanotifyRecord,
+    key: HandleKey,
+    toNode: Node<Mark>,
+    oldKey: string,
+    newKey: string,
+  ): { readonly key: HandleKey; readonly isDirectory: boolean } | undefined {
+    const from = directory < 0 ? undefined : copyKey(words, directory);
+    const to = copyKey(words, target!.directory);
+    for (let isComplete = false;; isComplete = true) {
+      let count = 0;
+      for (const next of this.#backlog.behind(offset + length)) {
+        if (count++ > NEAR) return undefined;
+        if ((next.bits & (FAN_CREATE | FAN_DELETE | FAN_RENAME)) === 0) continue;
+        const is = (at: number | undefined, key: HandleKey | undefined) =>
+          at !== undefined && at >= 0 && key !== undefined && isKey(next.batch.words, at, key);
+        const back = (next.bits & FAN_RENAME) === 0 ? undefined : next.target;
+        const ends = [next.directory, back?.directory];
+        if (!ends.some((at) => is(at, to) || is(at, from))) continue;
+        // While an exchange is made, nothing else happens in these directories.
+        const isBack = (next.bits & FAN_RENAME) !== 0 && next.object >= 0 &&
+          !is(next.object, key) && is(next.directory, to) &&
+          nameKey(next.name, next.nameBytes(next.name)) === newKey &&
+          (from === undefined ? back === undefined : is(back?.directory, from));
+        if (!isBack) return undefined;
+        const { name, nameBytes } = nameAt(next.batch, back);
+        if (back !== undefined && nameKey(name, nameBytes) !== oldKey) return undefined;
+        return {
+          key: copyKey(next.batch.words, next.object),
+          isDirectory: (next.bits & FAN_ONDIR) !== 0,
+        };
+      }
+      if (isComplete) return undefined;
+      this.awaitChangesIn(toNode);
+      if (!this.#backlog.readAhead()) return undefined;
+    }
   }
 
   /**
@@ -627,7 +695,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.#backlog.readAhead()) return false;
       const now = circumstances();
-      for (const { key, isDirectory, last, actual } of astray) {
+      for (const { key, isDirectory, last, actual } of inOrder(astray)) {
         const node = isDirectory ? this.#table.get(key, 0) : undefined;
         if (node !== undefined && actual !== undefined) {
           this.targetsMoved(node, now);

@@ -70,8 +70,7 @@ export class MergedRecords<Mark> {
   named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): void {
     for (const track of this.#suspects) {
       const last = track.names.at(-1)!;
-      if (last.directory !== directory) continue;
-      if (nameKey(last.name, last.nameBytes) !== nameKey(name, nameBytes)) continue;
+      if (!isSameName(last, { directory, name, nameBytes })) continue;
       if (key === undefined || !isKey(track.key, 0, key)) track.isTaken = true;
     }
   }
@@ -106,4 +105,30 @@ export class MergedRecords<Mark> {
     this.#tracks.set(key, track);
     return track;
   }
+}
+
+/**
+ * Astray files in an order in which it can be told: what has gone; moves, none of them to a name that another file
+ * of them was told to have and has not left yet; what is found. Of a ring of moves one is found anew in the end.
+ */
+export function inOrder<Mark>(astray: readonly Astray<Mark>[]): Astray<Mark>[] {
+  const isMove = ({ last, actual }: Astray<Mark>) => last !== undefined && actual !== undefined;
+  const gone = astray.filter(({ actual }) => actual === undefined);
+  const found = astray.filter(({ last }) => last === undefined);
+  const moves = astray.filter(isMove);
+  const ordered: Astray<Mark>[] = [];
+  while (moves.length > 0) {
+    const free = moves.findIndex(({ actual }) =>
+      !moves.some(({ last }) => isSameName(last!, actual!))
+    );
+    const [next] = moves.splice(Math.max(free, 0), 1);
+    if (free >= 0) ordered.push(next!);
+    else found.push({ ...next!, last: undefined });
+  }
+  return [...gone, ...ordered, ...found];
+}
+
+function isSameName<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
+  return one.directory === other.directory &&
+    nameKey(one.name, one.nameBytes) === nameKey(other.name, other.nameBytes);
 }
