@@ -183,8 +183,8 @@ export class Picture {
     for (let at = directory; at !== ROOT; at = index.parent(at)) {
       if (at === entry) return true; // not below itself: what would make sense of it was lost
     }
-    if (there !== NONE) index.remove(there);
     index.move(entry, directory, bytes, start, end);
+    if (there !== NONE) index.remove(there); // last, for it may have been in there
     return true;
   }
 
