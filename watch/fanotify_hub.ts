@@ -679,7 +679,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (this.#merged.isEmpty && !isBoth) return false;
     const key = copyKey(batch.words, object);
     const isTaken = (bits & FAN_DELETE) !== 0;
-    this.#merged.named(isTaken ? undefined : key, { directory, name, nameBytes });
+    const place = { directory, name, nameBytes };
+    const wasAnothers = this.#merged.named(isTaken ? undefined : key, place);
+    // It left untold, or there would have been no creation; and what was in it went with it.
+    if (wasAnothers && !isTaken) this.gone(place, true, circumstances());
     if (isBoth) this.#merged.brief(key, (bits & FAN_ONDIR) !== 0);
     return isBoth;
   }

@@ -66,13 +66,17 @@ export class MergedRecords<Mark> {
     this.#track(key, isDirectory).isBrief = true;
   }
 
-  /** A record gave the name to the file of `key`, or took it away. */
-  named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): void {
+  /** A record gave the name to the file of `key`, or took it away; whether it was told to be another directory's. */
+  named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): boolean {
+    let isDirectorys = false;
     for (const track of this.#suspects) {
       const last = track.names.at(-1)!;
       if (!isSameName(last, { directory, name, nameBytes })) continue;
-      if (key === undefined || !isKey(track.key, 0, key)) track.isTaken = true;
+      if (key !== undefined && isKey(track.key, 0, key)) continue;
+      isDirectorys ||= track.isDirectory && !track.isTaken;
+      track.isTaken = true;
     }
+    return isDirectorys;
   }
 
   /** The files that are not where they were left, in directories that are known. */
