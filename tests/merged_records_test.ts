@@ -80,7 +80,7 @@ const CASES: Readonly<Record<string, Case>> = {
     told: [
       "rename b",
       "rename a",
-      "+remove.directory a",
+      "+rename.out a",
       "create.directory a",
       "+create.directory b",
       "+create.file b/f",

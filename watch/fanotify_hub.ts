@@ -680,9 +680,13 @@ export class FanotifyHub extends TreeHub<Mark> {
     const key = copyKey(batch.words, object);
     const isTaken = (bits & FAN_DELETE) !== 0;
     const place = { directory, name, nameBytes };
-    const wasAnothers = this.#merged.named(isTaken ? undefined : key, place);
-    // It left untold, or there would have been no creation; and what was in it went with it.
-    if (wasAnothers && !isTaken) this.gone(place, true, circumstances());
+    const untold = this.#merged.named(isTaken ? undefined : key, place);
+    // Where something is made, what was told to be there is not there any more, with all that is in it.
+    if (untold !== undefined && !isTaken) {
+      const now = circumstances();
+      if (untold === "removed") this.gone(place, true, now);
+      else this.moved(directory, name, nameBytes, undefined, "", undefined, true, now);
+    }
     if (isBoth) this.#merged.brief(key, (bits & FAN_ONDIR) !== 0);
     return isBoth;
   }

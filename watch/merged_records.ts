@@ -66,17 +66,23 @@ export class MergedRecords<Mark> {
     this.#track(key, isDirectory).isBrief = true;
   }
 
-  /** A record gave the name to the file of `key`, or took it away; whether it was told to be another directory's. */
-  named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): boolean {
-    let isDirectorys = false;
+  /**
+   * A record gave the name to the file of `key`, or took it away. What another directory did that was told to have it until
+   * then: it was removed with its creation, or else moved on.
+   */
+  named(
+    key: HandleKey | undefined,
+    { directory, name, nameBytes }: Name<Mark>,
+  ): "moved" | "removed" | undefined {
+    let untold: "moved" | "removed" | undefined;
     for (const track of this.#suspects) {
       const last = track.names.at(-1)!;
       if (!isSameName(last, { directory, name, nameBytes })) continue;
       if (key !== undefined && isKey(track.key, 0, key)) continue;
-      isDirectorys ||= track.isDirectory && !track.isTaken;
+      if (track.isDirectory && !track.isTaken) untold = track.isBrief ? "removed" : "moved";
       track.isTaken = true;
     }
-    return isDirectorys;
+    return untold;
   }
 
   /** The files that are not where they were left, in directories that are known. */
