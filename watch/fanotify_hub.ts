@@ -521,7 +521,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const arrival = this.#arrivals.reversed(from, oldKey, to, newKey);
     const first = key && arrival && !isKey(key, 0, arrival.identity) ? arrival : undefined;
     const second = to && key && first === undefined
-      ? this.#secondHalf(record, key, to, oldKey, newKey)
+      ? this.#secondHalf(record, key, from, to)
       : undefined;
     for (const directory of [from, to]) if (directory) this.#arrivals.changed(directory);
     if (to !== undefined && key !== undefined && first === undefined) {
@@ -566,19 +566,19 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (newcomers.some((feed) => feed.looksInto)) this.armNew(node, newcomers, about);
   }
 
-  /**
-   * What the rename back that follows moves, if it moves another file than `key`: then both are an exchange. `oldKey` and
-   * `newKey` are the names of the rename in hand.
-   */
+  /** What the rename back that follows moves, if it moves another file than `key`: then both are an exchange. */
   #secondHalf(
-    { batch: { words }, directory, target, offset, length }: FanotifyRecord,
+    record: FanotifyRecord,
     key: HandleKey,
+    fromNode: Node<Mark> | undefined,
     toNode: Node<Mark>,
-    oldKey: string,
-    newKey: string,
   ): { readonly key: HandleKey; readonly isDirectory: boolean } | undefined {
-    const from = directory < 0 ? undefined : copyKey(words, directory);
-    const to = copyKey(words, target!.directory);
+    const { batch, directory, target, offset, length, name } = record;
+    const from = directory < 0 ? undefined : copyKey(batch.words, directory);
+    const to = copyKey(batch.words, target!.directory);
+    const nameBytes = record.nameBytes(name);
+    const given = nameAt(batch, target);
+    const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(given.name, given.nameBytes)];
     for (let isComplete = false;; isComplete = true) {
       let count = 0;
       for (const next of this.#backlog.behind(offset + length)) {
@@ -596,14 +596,14 @@ export class FanotifyHub extends TreeHub<Mark> {
           (from === undefined ? back === undefined : is(back?.directory, from));
         if (!isBack) return undefined;
         const { name, nameBytes } = nameAt(next.batch, back);
-        if (back !== undefined && nameKey(name, nameBytes) !== oldKey) return undefined;
+        if (from !== undefined && nameKey(name, nameBytes) !== oldKey) return undefined;
         return {
           key: copyKey(next.batch.words, next.object),
           isDirectory: (next.bits & FAN_ONDIR) !== 0,
         };
       }
       if (isComplete) return undefined;
-      this.awaitChangesIn(toNode);
+      this.awaitSecondHalf(fromNode, name, nameBytes, toNode);
       if (!this.#backlog.readAhead()) return undefined;
     }
   }

@@ -350,14 +350,17 @@ export class InotifyHub extends TreeHub<number> {
       if (isDoubtful) this.#doubtful.set(entryKey(from.tag.mark!, name, nameBytes), place);
     }
     if (toNode !== undefined) this.#changed(toNode, newName, newNameBytes);
-    if (toNode !== undefined && first === undefined) {
-      const wd = child?.tag.mark;
-      const identity: Reversible = { displaced, wd, isExchange: undefined };
+    if (toNode !== undefined) {
+      const identity: Reversible = { displaced, wd: child?.tag.mark, isExchange: undefined };
       const arrival = { name: newKey, from, fromName: key, isDirectory, identity };
-      const second = this.#secondHalf(from, key, toNode, newKey);
-      const isExchange = second && this.#isExchange(toNode, arrival, second, second);
+      const second = first === undefined
+        ? this.#secondHalf(from, record, toNode, newKey)
+        : undefined;
+      const isExchange = first === undefined
+        ? second && this.#isExchange(toNode, arrival, second, second)
+        : false;
       this.#arrivals.came(toNode, { ...arrival, identity: { ...identity, isExchange } });
-      if (isExchange) {
+      if (isExchange && second !== undefined) {
         about.exchange = { isFirst: true, isOtherDirectory: (second.mask & IN_ISDIR) !== 0 };
       }
     }
@@ -390,13 +393,17 @@ export class InotifyHub extends TreeHub<number> {
     return isIt ? first : undefined;
   }
 
-  /** The rename back that follows the one in hand, from `key` in `from` to `newKey` in `to`, as that of an exchange does. */
+  /**
+   * The rename back, to where `record` was in `from`, that follows the one in hand to `newKey` in `to`, as that of an
+   * exchange does.
+   */
   #secondHalf(
     from: Node<number> | undefined,
-    key: string,
+    { name, nameBytes }: InotifyRecord,
     to: Node<number>,
     newKey: string,
   ): InotifyRecord | undefined {
+    const key = nameKey(name, nameBytes);
     for (let isComplete = false;; isComplete = true) {
       let count = 0;
       for (const next of this.#pairing.behind()) {
@@ -412,7 +419,7 @@ export class InotifyHub extends TreeHub<number> {
         return back === undefined || nameKey(end!.name, end!.nameBytes) === key ? next : undefined;
       }
       if (isComplete) return undefined;
-      this.awaitChangesIn(to);
+      this.awaitSecondHalf(from, name, nameBytes, to);
       this.readAhead();
     }
   }
@@ -470,18 +477,36 @@ export class InotifyHub extends TreeHub<number> {
     }
   }
 
-  /** What is queued behind a record tells of a name: whether it was there, or undefined where that is open. */
+  /**
+   * What is queued behind a record tells of a name: whether it was there, or undefined where that is open. A rename to the
+   * name leaves it open, but for one that begins another exchange: then it was.
+   */
   #isThereBehind(
     last: InotifyRecord | undefined,
     { tag: { mark } }: Node<number>,
     key: string,
   ): boolean | undefined | "untold" {
-    for (const { mask, wd, name, nameBytes } of this.#pairing.behind(last)) {
-      if ((mask & NAMED) === 0 || wd !== mark || nameKey(name, nameBytes) !== key) continue;
-      if ((mask & IN_MOVED_TO) !== 0) return undefined; // over it, or not
-      return (mask & IN_CREATE) === 0;
+    const left = new Map<number, InotifyRecord>();
+    let came: InotifyRecord | undefined;
+    let isExchanged = false;
+    for (const next of this.#pairing.behind(last)) {
+      const { mask, wd, cookie, name, nameBytes } = next;
+      if ((mask & NAMED) === 0) continue;
+      if ((mask & IN_MOVED_FROM) !== 0) left.set(cookie, next);
+      if (wd !== mark || nameKey(name, nameBytes) !== key) continue;
+      if (came === undefined && (mask & IN_MOVED_TO) !== 0) {
+        came = next;
+        continue;
+      }
+      if (came === undefined) return (mask & IN_CREATE) === 0 || (isExchanged ? undefined : false);
+      const isBack = (mask & IN_MOVED_FROM) !== 0 &&
+        isSamePlace(left.get(came.cookie), this.#pairing.partner(next));
+      if (!isBack) return undefined;
+      if (((mask ^ came.mask) & IN_ISDIR) !== 0) return true;
+      isExchanged = true; // if it is there behind
+      came = undefined;
     }
-    return "untold";
+    return came === undefined ? "untold" : undefined;
   }
 
   /** Arms a directory that appeared, for all but those who knew it under another name. */
@@ -509,4 +534,10 @@ function count<K>(counts: Map<K, number>, key: K, change: number): void {
 
 function entryKey(wd: number, name: string, nameBytes: Uint8Array | undefined): string {
   return `${wd} ${nameKey(name, nameBytes)}`;
+}
+
+function isSamePlace(one: InotifyRecord | undefined, other: InotifyRecord | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return entryKey(one.wd, one.name, one.nameBytes) ===
+    entryKey(other.wd, other.name, other.nameBytes);
 }

@@ -607,6 +607,21 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     if (feeds.length > 0) this.#hide(node, { ...circumstances(), feeds });
   }
 
+  /**
+   * Waits for the second half of an exchange, if the rename of `name` in `from` to a name in `to` may be the first. Where
+   * nothing has the old name, it is none, or both halves are queued, for what took the name since came behind.
+   */
+  protected awaitSecondHalf(
+    from: Node<Mark> | undefined,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    to: Node<Mark>,
+  ): void {
+    const path = from && this.entryBytes(from, name, nameBytes);
+    if (path !== undefined && fileStatus(this.libc, path) === undefined) return;
+    this.awaitChangesIn(to);
+  }
+
   /** Those who knew an entry under its old name when it is moved. */
   protected knowing(
     from: Node<Mark> | undefined,
