@@ -531,8 +531,20 @@ export class FanotifyHub extends TreeHub<Mark> {
     about.exchange = first !== undefined
       ? { isFirst: false, isOtherDirectory: first.isDirectory }
       : second && { isFirst: true, isOtherDirectory: second.isDirectory };
-    const knowing = this.knowing(from, name, nameBytes, about.exchange);
-    this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
+    const last = key && isDirectory ? this.#merged.left(key) : undefined;
+    const isUntold = last !== undefined &&
+      (last.directory !== from || nameKey(last.name, last.nameBytes) !== oldKey);
+    if (isUntold) this.#strayed(key!, last);
+    const there = isDirectory || from === undefined
+      ? undefined
+      : this.tree.child(from, name, nameBytes);
+    const isDirectorys = there?.tag.mark !== undefined &&
+      this.#merged.left(there.tag.mark.key) !== undefined;
+    if (isDirectorys) this.#detach(there);
+    // What was told to be under the old name is another one.
+    const source = isUntold || isDirectorys ? undefined : from;
+    const knowing = this.knowing(source, name, nameBytes, about.exchange);
+    this.moved(source, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (key === undefined) return;
     if (from !== undefined && first === undefined) {
       this.#merged.named(key, { directory: from, name, nameBytes });
@@ -551,6 +563,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     // The directory that was there must have been empty; what the kernel still says of it is of no name.
     if (replaced !== undefined && replaced !== child) this.tree.move(replaced, null, "?");
     if (child !== undefined) {
+      this.#untangle(child, to);
       this.targetsMoved(child, about);
       if (to === undefined) this.#abandon(child);
       else {
@@ -564,6 +577,31 @@ export class FanotifyHub extends TreeHub<Mark> {
     const isNew = !this.#isCovered(node) && node.tag.mark?.isInode !== true;
     const newcomers = isNew ? feeds : this.newcomers(node, knowing);
     if (newcomers.some((feed) => feed.looksInto)) this.armNew(node, newcomers, about);
+  }
+
+  /** A directory is not where the records left it: it is found again once all is read. */
+  #strayed(key: HandleKey, { directory, name, nameBytes }: Name<Mark>): void {
+    this.#merged.strayed(key);
+    this.moved(directory, name, nameBytes, undefined, "", undefined, true, circumstances());
+  }
+
+  /** {@linkcode #strayed} of a directory that is known. */
+  #detach(node: Node<Mark>): void {
+    const { parent, name, nameBytes, tag: { mark } } = node;
+    if (parent === null) return;
+    if (mark !== undefined) this.#strayed(mark.key, { directory: parent, name, nameBytes });
+    this.tree.move(node, null, "?");
+  }
+
+  /** Nothing moves below itself: if it seems to, a directory in between has left it, and the kernel merged that away. */
+  #untangle(child: Node<Mark>, to: Node<Mark> | undefined): void {
+    let strayed: Node<Mark> | undefined;
+    for (let at = to; at !== child; at = at.parent ?? undefined) {
+      if (at === undefined) return;
+      const { mark } = at.tag;
+      if (strayed === undefined || (mark && this.#merged.left(mark.key))) strayed = at;
+    }
+    if (strayed !== undefined) this.#detach(strayed);
   }
 
   /** What the rename back that follows moves, if it moves another file than `key`: then both are an exchange. */

@@ -85,6 +85,19 @@ export class MergedRecords<Mark> {
     return untold;
   }
 
+  /** Where the records left a file of which they may hide something. */
+  left(key: HandleKey): Name<Mark> | undefined {
+    const track = this.#tracks.get(key, 0);
+    const isSuspect = track !== undefined && this.#suspects.has(track) && !track.isTaken;
+    return isSuspect ? track.names.at(-1) : undefined;
+  }
+
+  /** The file is not where it was left, as another record shows. */
+  strayed(key: HandleKey): void {
+    const track = this.#tracks.get(key, 0);
+    if (track !== undefined) track.isTaken = true;
+  }
+
   /** The files that are not where they were left, in directories that are known. */
   astray(
     isKnown: (directory: Node<Mark>) => boolean,
