@@ -86,6 +86,24 @@ const CASES: Readonly<Record<string, Case>> = {
       "+create.file b/f",
     ],
   },
+  "a directory of that kind, in another one": {
+    work(at) {
+      mkdirSync(at("a/b"), { recursive: true });
+      renameSync(at("a/b"), at("c"));
+      renameSync(at("c"), at("a/b"));
+      rmdirSync(at("a/b"));
+      rmdirSync(at("a"));
+    },
+    told: [
+      "create.directory a",
+      "remove.directory a",
+      "create.directory a/b",
+      "remove.directory a/b",
+      "rename c",
+      "rename a/b",
+      "+remove.directory a/b",
+    ],
+  },
   "an exchange that is repeated": {
     before(at) {
       for (const name of ["a", "b"]) mkdirSync(at(name));

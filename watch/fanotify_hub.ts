@@ -551,7 +551,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     if (to !== undefined) {
       const place = { directory: to, name: newName, nameBytes: newNameBytes };
-      this.#merged.renamed(key, place, isDirectory);
+      this.#merged.renamed(key, place, isDirectory, !this.isLinked(to));
     }
     if (second?.isDirectory && to !== undefined) {
       const other = this.#table.get(second.key, 0) ??

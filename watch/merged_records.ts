@@ -25,6 +25,8 @@ interface Track<Mark> {
   isBrief: boolean;
   /** Whether its last name was taken from it by a record of another file, or by its removal. */
   isTaken: boolean;
+  /** Whether its last name is in a directory whose removal had been told by then, with its creation. */
+  isOrphan: boolean;
 }
 
 /** A file that is not where the records left it. */
@@ -54,10 +56,11 @@ export class MergedRecords<Mark> {
   }
 
   /** A rename gave the file this name. */
-  renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
+  renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean, isOrphan: boolean): void {
     this.named(key, name);
     const track = this.#track(key, isDirectory);
     track.isTaken = false;
+    track.isOrphan = isOrphan;
     if (track.names.push(name) > 1 || track.isBrief) this.#suspects.add(track);
   }
 
@@ -104,10 +107,10 @@ export class MergedRecords<Mark> {
     isThere: (name: Name<Mark>, key: HandleKey) => boolean,
   ): Astray<Mark>[] {
     const found: Astray<Mark>[] = [];
-    for (const { key, isDirectory, names, isTaken } of this.#suspects) {
+    for (const { key, isDirectory, names, isTaken, isOrphan } of this.#suspects) {
       const last = names.at(-1)!;
       // What was left in a directory that has gone, or left, went with it.
-      const isLeft = !isTaken && isKnown(last.directory);
+      const isLeft = !isTaken && (isOrphan || isKnown(last.directory));
       if (isLeft && isThere(last, key)) continue;
       const actual = names.find((name) => isKnown(name.directory) && isThere(name, key));
       if (!isLeft && actual === undefined) continue;
@@ -124,7 +127,14 @@ export class MergedRecords<Mark> {
   #track(key: HandleKey, isDirectory: boolean): Track<Mark> {
     const known = this.#tracks.get(key, 0);
     if (known !== undefined) return known;
-    const track: Track<Mark> = { key, isDirectory, names: [], isBrief: false, isTaken: false };
+    const track: Track<Mark> = {
+      key,
+      isDirectory,
+      names: [],
+      isBrief: false,
+      isTaken: false,
+      isOrphan: false,
+    };
     this.#tracks.set(key, track);
     return track;
   }
