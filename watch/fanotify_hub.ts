@@ -531,7 +531,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     about.exchange = first !== undefined
       ? { isFirst: false, isOtherDirectory: first.isDirectory }
       : second && { isFirst: true, isOtherDirectory: second.isDirectory };
-    const last = key && isDirectory ? this.#merged.left(key) : undefined;
+    const last = key && isDirectory && first === undefined ? this.#merged.left(key) : undefined;
     const isUntold = last !== undefined &&
       (last.directory !== from || nameKey(last.name, last.nameBytes) !== oldKey);
     if (isUntold) this.#strayed(key!, last);
@@ -542,7 +542,8 @@ export class FanotifyHub extends TreeHub<Mark> {
       this.#merged.left(there.tag.mark.key) !== undefined;
     if (isDirectorys) this.#detach(there);
     // What was told to be under the old name is another one.
-    const source = isUntold || isDirectorys ? undefined : from;
+    const isAstray = key && isDirectory && first === undefined && this.#merged.isAstray(key);
+    const source = isUntold || isDirectorys || isAstray ? undefined : from;
     const knowing = this.knowing(source, name, nameBytes, about.exchange);
     this.moved(source, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (key === undefined) return;

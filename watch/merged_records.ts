@@ -95,6 +95,12 @@ export class MergedRecords<Mark> {
     return isSuspect ? track.names.at(-1) : undefined;
   }
 
+  /** Whether the file is somewhere else than it was told, and nobody was told where. */
+  isAstray(key: HandleKey): boolean {
+    const track = this.#tracks.get(key, 0);
+    return track !== undefined && this.#suspects.has(track) && track.isTaken;
+  }
+
   /** The file is not where it was left, as another record shows. */
   strayed(key: HandleKey): void {
     const track = this.#tracks.get(key, 0);
