@@ -364,7 +364,7 @@ export class InotifyHub extends TreeHub<number> {
         about.exchange = { isFirst: true, isOtherDirectory: (second.mask & IN_ISDIR) !== 0 };
       }
     }
-    const sources = this.knowing(from, name, nameBytes, about.exchange);
+    const knowing = this.knowing(from, name, nameBytes, about.exchange);
     this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);
     if (displaced !== undefined && displaced !== child) {
       if (about.exchange?.isFirst) this.displace(displaced, isDirectory);
@@ -377,7 +377,7 @@ export class InotifyHub extends TreeHub<number> {
       this.tree.move(child, toNode ?? null, toNode === undefined ? path : newName, newNameBytes);
       this.disarm(child);
     }
-    if (toNode !== undefined) this.#armChild(toNode, newName, newNameBytes, sources, about);
+    if (toNode !== undefined) this.#armChild(toNode, newName, newNameBytes, knowing, about);
   }
 
   /** The first half of the exchange of which this rename is the second. */

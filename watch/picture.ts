@@ -118,7 +118,7 @@ export class Picture {
       default:
         return;
     }
-    if (!this.#replacing.has(event) || !this.#locate(event.path, event.pathBytes)) return;
+    if (!this.#replacing.has(event) || !this.#locate(event.path, event.pathBytes, false)) return;
     // What the consumer still has there is nothing that can be there now.
     const { directory, bytes, start, end } = this.#place;
     if (this.index.child(directory, bytes, start, end) !== NONE) return;

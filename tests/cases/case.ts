@@ -15,8 +15,8 @@
  *
  * Empty lines end steps. A path has a slash after it where the event says that it is a directory's,
  * `~` before the kind says that the event is synthetic, `= path` after it is what it is another link
- * of, and `<-> path` what it was exchanged with (`<->` that it was). In words `\s` is a space, `\n` a line feed, `\xff` a byte and `{N}` repeats the
- * character before it.
+ * of, and `<-> path` what it was exchanged with (`<->` alone that it was). In words `\s` is a space,
+ * `\n` a line feed, `\xff` a byte and `{N}` repeats the character before it.
  *
  * `mount PATH` mounts a filesystem in memory, `bind FROM TO` another one's directory, `umount PATH`
  * takes it away; a case with these needs root. `@filesystem TYPE` makes it one of that type alone;
