@@ -50,6 +50,13 @@ export interface Actor {
 export interface Attributes {
   /** `create.link`: another name of the same file. */
   readonly linkOf?: string;
+  /**
+   * `rename` and `rename.in`: two names changed places at once (`RENAME_EXCHANGE`). `rename` tells of the one, and then
+   * `rename.in` of the other, which a consumer takes for replaced by then.
+   */
+  readonly exchange?: true;
+  /** `rename.in` of an exchange: the path where it was. */
+  readonly exchangedWith?: string;
   /** `lost`: how many events, where that is known. */
   readonly count?: number;
   /** `lost`: why. */

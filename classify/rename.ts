@@ -30,6 +30,8 @@ export const GRACE = 10;
  * comes or the grace is over, so that "left under this name" is never told after "a new one came under this name".
  */
 export class RenamePairing<Record extends Half> {
+  /** The place of what was given out last among those that wait. */
+  #at = 0;
   #waiting: { readonly record: Record; readonly since: number }[] = [];
   readonly #partners = new Map<number, Record>();
   readonly #taken = new Set<Record>();
@@ -47,6 +49,21 @@ export class RenamePairing<Record extends Half> {
     return this.#waiting.length > 0;
   }
 
+  /** What waits behind `last`, or behind what was given out last, halves apart. */
+  *behind(last?: Record): Generator<Record> {
+    let isBehind = last === undefined;
+    for (let at = this.#at; at < this.#waiting.length; at++) {
+      const { record } = this.#waiting[at]!;
+      if (isBehind && !this.#taken.has(record)) yield record;
+      isBehind ||= record === last;
+    }
+  }
+
+  /** The second half that belongs to a first one, if it waits. */
+  partner(first: Record): Record | undefined {
+    return this.#partners.get(first.cookie);
+  }
+
   /** All that can be told at `now`. */
   *take(now: number): Generator<Paired<Record>> {
     const waiting = this.#waiting;
@@ -59,7 +76,7 @@ export class RenamePairing<Record extends Half> {
           to = this.#partners.get(record.cookie);
           if (to === undefined && now - since < GRACE) return;
         }
-        at++;
+        this.#at = ++at;
         if (to !== undefined) {
           this.#partners.delete(record.cookie);
           this.#taken.add(to);
@@ -73,6 +90,7 @@ export class RenamePairing<Record extends Half> {
       }
     } finally {
       this.#waiting = waiting.slice(at);
+      this.#at = 0;
     }
   }
 }

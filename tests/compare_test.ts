@@ -26,6 +26,7 @@ import {
 import { FileIndex } from "../backends/poll/file_index.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { decodeText } from "../ffi/text.ts";
+import { exchange } from "./exchange.ts";
 import { random, seed } from "./random.ts";
 import { TemporaryDirectory } from "./runtime.ts";
 
@@ -152,6 +153,52 @@ const CASES: Readonly<
     },
     told: ["create file f", "remove file f"],
   },
+  "two files exchanged": {
+    before(at) {
+      mkdirSync(at("z"));
+      writeFileSync(at("f"), "one");
+      writeFileSync(at("z/g"), "other");
+    },
+    work: (at) => exchange(at("f"), at("z/g")),
+    told: ["create file z/g", "rename file z/g -> f"],
+  },
+  "a directory and a file exchanged": {
+    before(at) {
+      mkdirSync(at("z/d/e"), { recursive: true });
+      writeFileSync(at("f"), "");
+    },
+    work: (at) => exchange(at("z/d"), at("f")),
+    told: ["create file z/d", "rename directory z/d -> f"],
+  },
+  "two directories exchanged": {
+    before(at) {
+      mkdirSync(at("d/e"), { recursive: true });
+      mkdirSync(at("z/y"), { recursive: true });
+      writeFileSync(at("d/f"), "");
+      writeFileSync(at("z/y/g"), "");
+    },
+    work: (at) => exchange(at("d"), at("z/y")),
+    told: [
+      "create directory z/y",
+      "create directory z/y/e",
+      "create file z/y/f",
+      "rename directory z/y -> d",
+    ],
+  },
+  "a directory in the place of the one that it was in": {
+    before: (at) => mkdirSync(at("d/e/f"), { recursive: true }),
+    work(at) {
+      renameSync(at("d/e"), at("e"));
+      renameSync(at("e"), at("d"));
+    },
+    told: [
+      "create directory d",
+      "create directory d/f",
+      "remove directory d",
+      "remove directory d/e",
+      "remove directory d/e/f",
+    ],
+  },
   "a directory in the place of a file": {
     before: (at) => writeFileSync(at("f"), "old"),
     work(at) {
@@ -207,6 +254,7 @@ for (const byStatus of [true, false]) {
           () => mkdirSync(one, { recursive: true }),
           () => renameSync(one, other),
           () => renameSync(one, other),
+          () => exchange(one, other),
           () => linkSync(one, other),
           () => rmSync(one, { recursive: true }),
         ]));

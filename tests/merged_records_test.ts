@@ -5,6 +5,7 @@ import { mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import test from "node:test";
 import type { WatchOptions } from "../mod.ts";
+import { exchange } from "./exchange.ts";
 import { Ground, Seen } from "./ground.ts";
 import { isRoot } from "./runtime.ts";
 
@@ -79,9 +80,49 @@ const CASES: Readonly<Record<string, Case>> = {
     told: [
       "rename b",
       "rename a",
+      "+rename.out a",
       "create.directory a",
       "+create.directory b",
       "+create.file b/f",
+    ],
+  },
+  "a directory of that kind, in another one": {
+    work(at) {
+      mkdirSync(at("a/b"), { recursive: true });
+      renameSync(at("a/b"), at("c"));
+      renameSync(at("c"), at("a/b"));
+      rmdirSync(at("a/b"));
+      rmdirSync(at("a"));
+    },
+    told: [
+      "create.directory a",
+      "remove.directory a",
+      "create.directory a/b",
+      "remove.directory a/b",
+      "rename c",
+      "rename a/b",
+      "+remove.directory a/b",
+    ],
+  },
+  "an exchange that is repeated": {
+    before(at) {
+      for (const name of ["a", "b"]) mkdirSync(at(name));
+      writeFileSync(at("a/f"), "");
+      writeFileSync(at("b/g"), "");
+    },
+    work(at) {
+      for (let n = 0; n < 3; n++) exchange(at("a"), at("b"));
+    },
+    told: [
+      "rename b",
+      "rename.in a",
+      "+create.file a/g",
+      "rename b",
+      "rename.in a",
+      "+create.file a/f",
+      "+rename b",
+      "+create.directory a",
+      "+create.file a/g",
     ],
   },
 };

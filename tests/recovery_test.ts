@@ -9,6 +9,7 @@ import test from "node:test";
 import { setImmediate } from "node:timers";
 import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Model } from "../scripts/real_work/model.ts";
+import { exchange } from "./exchange.ts";
 import { Ground } from "./ground.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { isRoot, moduleFile, TemporaryDirectory, testAsNobody, within } from "./runtime.ts";
@@ -146,6 +147,28 @@ for (const backend of ["inotify", "fanotify"] as const) {
     }
     assert(losses() >= 2, `${losses()} losses`);
     assert.deepEqual(followed.differences(), []);
+  });
+
+  test(`${backend}: an exchange while an overflow is repaired`, settings, async () => {
+    using ground = new Ground();
+    const root = ground.path;
+    const at = (path: string) => join(root, path);
+    for (const name of ["a", "b", "c"]) mkdirSync(at(name));
+    for (const name of ["a/f", "b/g"]) writeFileSync(at(name), "");
+    await using followed = new Followed(root, { backend });
+    await followed.watcher.ready;
+    followed.follow();
+    exchange(at("a"), at("b"));
+    touch(at("c"), 0, MANY);
+    exchange(at("a"), at("b"));
+    await followed.until("a difference", ({ synthetic }) => synthetic === true);
+    exchange(at("a"), at("b"));
+    writeFileSync(at("end"), "");
+    await followed.until("end", ({ path }) => path === at("end"));
+    let last = await followed.until("recovered", ({ kind }) => kind === "recovered");
+    while (followed.differences().length > 0) {
+      last = await followed.until("recovered", ({ kind }) => kind === "recovered", last + 1);
+    }
   });
 
   test(`${backend}: what a slow consumer missed beside a fast one`, settings, async () => {

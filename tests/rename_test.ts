@@ -106,6 +106,23 @@ test("a reader that stops half-way finds the rest", () => {
   assert.equal(told(pairing, 0), "b from1>to1");
 });
 
+test("what waits behind a record, but for halves that were given out", () => {
+  const pairing = pushed(from(1), other("a"), to(1), from(2), to(2), other("b"));
+  const names = (last?: Record) => [...pairing.behind(last)].map(({ name }) => name).join(" ");
+  assert.equal(names(), "from1 a to1 from2 to2 b");
+  const given: string[] = [];
+  for (const { record } of pairing.take(0)) {
+    given.push(names());
+    if (record.name !== "from1") continue;
+    const [, second] = [...pairing.behind()];
+    assert.equal(pairing.partner(second!)?.name, "to2");
+    assert.equal(names(second), "to2 b");
+    pairing.push([other("c")], 0);
+  }
+  assert.deepEqual(given, ["a from2 to2 b", "from2 to2 b c", "b c", "c", ""]);
+  assert.equal(names(), "");
+});
+
 test("random reads: nothing lost, nothing twice, the order kept", () => {
   let state = 1;
   const random = (below: number) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;

@@ -40,8 +40,9 @@ import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText, joinPath } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
+import { Arrivals, NEAR } from "./exchanges.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
-import { MergedRecords, type Name } from "./merged_records.ts";
+import { inOrder, MergedRecords, type Name } from "./merged_records.ts";
 import { type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
@@ -72,6 +73,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   /** Since when a directory that has gone waits for the record of its removal. */
   #waitsSince: number | undefined;
   readonly #merged = new MergedRecords<Mark>();
+  readonly #arrivals = new Arrivals<Mark, HandleKey>();
   /**
    * Files whose link count changed, by whom: what the kernel says of another change by the same process may have been
    * merged into that. 0 where a removal was told first.
@@ -392,6 +394,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (this.feedsOf(node).length === 0) return;
     const { name } = record;
     const nameBytes = record.nameBytes(name);
+    if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0) this.#arrivals.changed(node);
     if ((bits & FAN_DELETE) !== 0) this.#renamedTo.get(node)?.delete(nameKey(name, nameBytes));
     let kinds = fanotifyKinds(bits);
     const told = this.wereTold(node, name, nameBytes);
@@ -425,6 +428,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     const nameBytes = record.nameBytes(name);
     const told = this.wereTold(node, name, nameBytes);
+    if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0) this.#arrivals.changed(node);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && object >= 0) {
       this.#noteNamed(node, record, nameBytes);
     }
@@ -484,6 +488,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.#departed.length = 0;
     this.#relinked.clear();
+    this.#arrivals.clear();
     this.#renamedTo.clear();
     this.#last = undefined;
     super.caughtUp();
@@ -511,19 +516,55 @@ export class FanotifyHub extends TreeHub<Mark> {
       ? this.#replaces(record, to, nameKey(newName, newNameBytes))
       : undefined;
     if (from !== undefined) this.#renamedTo.get(from)?.delete(nameKey(name, nameBytes));
-    this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
-    if (record.object < 0) return;
-    const key = copyKey(words, record.object);
-    if (from !== undefined) this.#merged.named(key, { directory: from, name, nameBytes });
+    const key = record.object < 0 ? undefined : copyKey(words, record.object);
+    const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(newName, newNameBytes)];
+    const arrival = this.#arrivals.reversed(from, oldKey, to, newKey);
+    const first = key && arrival && !isKey(key, 0, arrival.identity) ? arrival : undefined;
+    const second = to && key && first === undefined
+      ? this.#secondHalf(record, key, from, to)
+      : undefined;
+    for (const directory of [from, to]) if (directory) this.#arrivals.changed(directory);
+    if (to !== undefined && key !== undefined && first === undefined) {
+      const came = { name: newKey, from, fromName: oldKey, isDirectory, identity: key };
+      this.#arrivals.came(to, came);
+    }
+    about.exchange = first !== undefined
+      ? { isFirst: false, isOtherDirectory: first.isDirectory }
+      : second && { isFirst: true, isOtherDirectory: second.isDirectory };
+    const last = key && isDirectory && first === undefined ? this.#merged.left(key) : undefined;
+    const isUntold = last !== undefined &&
+      (last.directory !== from || nameKey(last.name, last.nameBytes) !== oldKey);
+    if (isUntold) this.#strayed(key!, last);
+    const there = isDirectory || from === undefined
+      ? undefined
+      : this.tree.child(from, name, nameBytes);
+    const isDirectorys = there?.tag.mark !== undefined &&
+      this.#merged.left(there.tag.mark.key) !== undefined;
+    if (isDirectorys) this.#detach(there);
+    // What was told to be under the old name is another one.
+    const isAstray = key && isDirectory && first === undefined && this.#merged.isAstray(key);
+    const source = isUntold || isDirectorys || isAstray ? undefined : from;
+    const knowing = this.knowing(source, name, nameBytes, about.exchange);
+    this.moved(source, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
+    if (key === undefined) return;
+    if (from !== undefined && first === undefined) {
+      this.#merged.named(key, { directory: from, name, nameBytes });
+    }
     if (to !== undefined) {
       const place = { directory: to, name: newName, nameBytes: newNameBytes };
-      this.#merged.renamed(key, place, isDirectory);
+      this.#merged.renamed(key, place, isDirectory, !this.isLinked(to));
+    }
+    if (second?.isDirectory && to !== undefined) {
+      const other = this.#table.get(second.key, 0) ??
+        this.#learn(to, newName, second.key, newNameBytes);
+      this.displace(other, isDirectory);
     }
     if (!isDirectory) return;
     const replaced = to && this.tree.child(to, newName, newNameBytes);
     // The directory that was there must have been empty; what the kernel still says of it is of no name.
     if (replaced !== undefined && replaced !== child) this.tree.move(replaced, null, "?");
     if (child !== undefined) {
+      this.#untangle(child, to);
       this.targetsMoved(child, about);
       if (to === undefined) this.#abandon(child);
       else {
@@ -535,9 +576,75 @@ export class FanotifyHub extends TreeHub<Mark> {
     const node = child ?? this.#learn(to, newName, key, newNameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isCovered(node) && node.tag.mark?.isInode !== true;
-    const knowing = from === undefined ? [] : this.knowingOf(from, name, nameBytes);
     const newcomers = isNew ? feeds : this.newcomers(node, knowing);
     if (newcomers.some((feed) => feed.looksInto)) this.armNew(node, newcomers, about);
+  }
+
+  /** A directory is not where the records left it: it is found again once all is read. */
+  #strayed(key: HandleKey, { directory, name, nameBytes }: Name<Mark>): void {
+    this.#merged.strayed(key);
+    this.moved(directory, name, nameBytes, undefined, "", undefined, true, circumstances());
+  }
+
+  /** {@linkcode #strayed} of a directory that is known. */
+  #detach(node: Node<Mark>): void {
+    const { parent, name, nameBytes, tag: { mark } } = node;
+    if (parent === null) return;
+    if (mark !== undefined) this.#strayed(mark.key, { directory: parent, name, nameBytes });
+    this.tree.move(node, null, "?");
+  }
+
+  /** Nothing moves below itself: if it seems to, a directory in between has left it, and the kernel merged that away. */
+  #untangle(child: Node<Mark>, to: Node<Mark> | undefined): void {
+    let strayed: Node<Mark> | undefined;
+    for (let at = to; at !== child; at = at.parent ?? undefined) {
+      if (at === undefined) return;
+      const { mark } = at.tag;
+      if (strayed === undefined || (mark && this.#merged.left(mark.key))) strayed = at;
+    }
+    if (strayed !== undefined) this.#detach(strayed);
+  }
+
+  /** What the rename back that follows moves, if it moves another file than `key`: then both are an exchange. */
+  #secondHalf(
+    record: FanotifyRecord,
+    key: HandleKey,
+    fromNode: Node<Mark> | undefined,
+    toNode: Node<Mark>,
+  ): { readonly key: HandleKey; readonly isDirectory: boolean } | undefined {
+    const { batch, directory, target, offset, length, name } = record;
+    const from = directory < 0 ? undefined : copyKey(batch.words, directory);
+    const to = copyKey(batch.words, target!.directory);
+    const nameBytes = record.nameBytes(name);
+    const given = nameAt(batch, target);
+    const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(given.name, given.nameBytes)];
+    for (let isComplete = false;; isComplete = true) {
+      let count = 0;
+      for (const next of this.#backlog.behind(offset + length)) {
+        if (count++ > NEAR) return undefined;
+        if ((next.bits & (FAN_CREATE | FAN_DELETE | FAN_RENAME)) === 0) continue;
+        const is = (at: number | undefined, key: HandleKey | undefined) =>
+          at !== undefined && at >= 0 && key !== undefined && isKey(next.batch.words, at, key);
+        const back = (next.bits & FAN_RENAME) === 0 ? undefined : next.target;
+        const ends = [next.directory, back?.directory];
+        if (!ends.some((at) => is(at, to) || is(at, from))) continue;
+        // While an exchange is made, nothing else happens in these directories.
+        const isBack = (next.bits & FAN_RENAME) !== 0 && next.object >= 0 &&
+          !is(next.object, key) && is(next.directory, to) &&
+          nameKey(next.name, next.nameBytes(next.name)) === newKey &&
+          (from === undefined ? back === undefined : is(back?.directory, from));
+        if (!isBack) return undefined;
+        const { name, nameBytes } = nameAt(next.batch, back);
+        if (from !== undefined && nameKey(name, nameBytes) !== oldKey) return undefined;
+        return {
+          key: copyKey(next.batch.words, next.object),
+          isDirectory: (next.bits & FAN_ONDIR) !== 0,
+        };
+      }
+      if (isComplete) return undefined;
+      this.awaitSecondHalf(fromNode, name, nameBytes, toNode);
+      if (!this.#backlog.readAhead()) return undefined;
+    }
   }
 
   /**
@@ -611,7 +718,14 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (this.#merged.isEmpty && !isBoth) return false;
     const key = copyKey(batch.words, object);
     const isTaken = (bits & FAN_DELETE) !== 0;
-    this.#merged.named(isTaken ? undefined : key, { directory, name, nameBytes });
+    const place = { directory, name, nameBytes };
+    const untold = this.#merged.named(isTaken ? undefined : key, place);
+    // Where something is made, what was told to be there is not there any more, with all that is in it.
+    if (untold !== undefined && !isTaken) {
+      const now = circumstances();
+      if (untold === "removed") this.gone(place, true, now);
+      else this.moved(directory, name, nameBytes, undefined, "", undefined, true, now);
+    }
     if (isBoth) this.#merged.brief(key, (bits & FAN_ONDIR) !== 0);
     return isBoth;
   }
@@ -627,7 +741,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.#backlog.readAhead()) return false;
       const now = circumstances();
-      for (const { key, isDirectory, last, actual } of astray) {
+      for (const { key, isDirectory, last, actual } of inOrder(astray)) {
         const node = isDirectory ? this.#table.get(key, 0) : undefined;
         if (node !== undefined && actual !== undefined) {
           this.targetsMoved(node, now);

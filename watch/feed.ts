@@ -66,11 +66,28 @@ export interface Circumstances {
   actor: Actor | undefined;
   /** A rename: whether the new name was another file's before, where the kernel tells. */
   replaced: boolean | undefined;
+  /** A rename: half of which exchange it is. */
+  exchange: ExchangeHalf | undefined;
+}
+
+/** One of the two renames as which the kernel announces an exchange: from `a` to `b`, and then from `b` to `a`. */
+export interface ExchangeHalf {
+  readonly isFirst: boolean;
+  /** Whether what goes the other way is a directory. */
+  readonly isOtherDirectory: boolean;
 }
 
 /** What is known of every record of a source before one is looked at. */
 export function circumstances(source?: RawSource, time: number = Date.now()): Circumstances {
-  return { time, source, offset: 0, pid: 0, actor: undefined, replaced: undefined };
+  return {
+    time,
+    source,
+    offset: 0,
+    pid: 0,
+    actor: undefined,
+    replaced: undefined,
+    exchange: undefined,
+  };
 }
 
 /** Something that is not covered, and why. */

@@ -24,12 +24,14 @@ import {
   IN_Q_OVERFLOW,
   IN_UNMOUNT,
 } from "../ffi/abi/inotify.ts";
-import { pathOfFd } from "../ffi/file.ts";
+import { fileStatus, pathOfFd } from "../ffi/file.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
+import { type Arrival, Arrivals, NEAR } from "./exchanges.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
+import type { Name } from "./merged_records.ts";
 import { type Marked, type Node, TreeHub } from "./tree_hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
@@ -39,6 +41,19 @@ const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELET
 
 /** Bits of records after which a name stands for another directory, or for none. */
 const GIVE_UP = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+
+/** Bits of records of a name that comes or goes: while one is made, its directory is locked. */
+const NAMED = IN_CREATE | GIVE_UP;
+
+/** What is known of one rename when it may begin an exchange. */
+interface Reversible {
+  /** The directory that lost its name to what was renamed. */
+  readonly displaced: Node<number> | undefined;
+  /** The watch of what was renamed. */
+  readonly wd: number | undefined;
+  /** Whether the rename back that follows is the other half; undefined while that was not found out. */
+  readonly isExchange: boolean | undefined;
+}
 
 /** The hub of the process's inotify instance. A mark is a watch descriptor. */
 export class InotifyHub extends TreeHub<number> {
@@ -51,6 +66,12 @@ export class InotifyHub extends TreeHub<number> {
   readonly #givenUp = new Map<string, number>();
   /** How many queued records are of directories that come into a directory, or leave it, by its watch. */
   readonly #inFlux = new Map<number, number>();
+  readonly #arrivals = new Arrivals<number, Reversible>();
+  /**
+   * Names that were told to have been left, by {@linkcode entryKey}, where that may have been half of an exchange: the
+   * kernel merges a name that came into the one before if both are alike, and behind more renames nothing tells them apart.
+   */
+  readonly #doubtful = new Map<string, Name<number>>();
 
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
@@ -140,6 +161,35 @@ export class InotifyHub extends TreeHub<number> {
     while (this.#read() > 0) this.runLater(0);
   }
 
+  protected override caughtUp(): void {
+    this.#arrivals.clear();
+    this.#tellDoubtful();
+    super.caughtUp();
+  }
+
+  /** Looks after the names that may be there though no record says so. */
+  #tellDoubtful(): void {
+    for (const [key, name] of this.#doubtful) {
+      const { directory } = name;
+      const path = this.entryBytes(directory, name.name, name.nameBytes);
+      const status = this.isLinked(directory) ? fileStatus(this.libc, path) : undefined;
+      if (status !== undefined) {
+        this.awaitChangesIn(directory);
+        this.readAhead();
+        if (this.#pairing.isWaiting) return; // which may tell of it
+      }
+      this.#doubtful.delete(key);
+      if (status !== undefined) this.found(name, status.type === "directory", circumstances());
+    }
+  }
+
+  /** An entry of the directory came or went, as a record says. */
+  #changed(directory: Node<number>, name: string, nameBytes: Uint8Array | undefined): void {
+    this.#arrivals.changed(directory);
+    const { mark } = directory.tag;
+    if (this.#doubtful.size > 0) this.#doubtful.delete(entryKey(mark!, name, nameBytes));
+  }
+
   protected override isGivenUp(
     { tag: { mark } }: Node<number>,
     name: string,
@@ -227,6 +277,7 @@ export class InotifyHub extends TreeHub<number> {
     if (name === "") return this.#happenedToItself(node, mask, about);
     const kind = inotifyKind(mask);
     if (kind === undefined) return;
+    if ((mask & (IN_CREATE | IN_DELETE)) !== 0) this.#changed(node, name, nameBytes);
     if ((mask & IN_CREATE) !== 0) {
       const told = this.wereTold(node, name, nameBytes);
       this.entry(node, name, nameBytes, isDirectory, [kind], about, told);
@@ -285,10 +336,41 @@ export class InotifyHub extends TreeHub<number> {
     const [newName, newNameBytes] = [target?.name ?? "", target?.nameBytes];
     if (from !== undefined) this.wereTold(from, name, nameBytes);
     const told = toNode && this.wereTold(toNode, newName, newNameBytes);
-    const knowing = from === undefined || !isDirectory ? [] : this.knowingOf(from, name, nameBytes);
+    const displaced = toNode && this.tree.child(toNode, newName, newNameBytes);
+    const [key, newKey] = [nameKey(name, nameBytes), nameKey(newName, newNameBytes)];
+    const first = from && this.#firstHalf(from, record, key, toNode, newKey);
+    const child = first === undefined
+      ? from && this.tree.child(from, name, nameBytes)
+      : first.identity.displaced;
+    about.exchange = first && { isFirst: false, isOtherDirectory: first.isDirectory };
+    if (from !== undefined) {
+      const isDoubtful = first === undefined && this.#arrivals.isLast(from, key);
+      this.#changed(from, name, nameBytes);
+      const place = { directory: from, name, nameBytes };
+      if (isDoubtful) this.#doubtful.set(entryKey(from.tag.mark!, name, nameBytes), place);
+    }
+    if (toNode !== undefined) this.#changed(toNode, newName, newNameBytes);
+    if (toNode !== undefined) {
+      const identity: Reversible = { displaced, wd: child?.tag.mark, isExchange: undefined };
+      const arrival = { name: newKey, from, fromName: key, isDirectory, identity };
+      const second = first === undefined
+        ? this.#secondHalf(from, record, toNode, newKey)
+        : undefined;
+      const isExchange = first === undefined
+        ? second && this.#isExchange(toNode, arrival, second, second)
+        : false;
+      this.#arrivals.came(toNode, { ...arrival, identity: { ...identity, isExchange } });
+      if (isExchange && second !== undefined) {
+        about.exchange = { isFirst: true, isOtherDirectory: (second.mask & IN_ISDIR) !== 0 };
+      }
+    }
+    const knowing = this.knowing(from, name, nameBytes, about.exchange);
     this.moved(from, name, nameBytes, toNode, newName, newNameBytes, isDirectory, about, told);
+    if (displaced !== undefined && displaced !== child) {
+      if (about.exchange?.isFirst) this.displace(displaced, isDirectory);
+      else if (isDirectory) this.tree.remove(displaced);
+    }
     if (!isDirectory) return;
-    const child = from === undefined ? undefined : this.tree.child(from, name, nameBytes);
     if (child !== undefined) {
       this.targetsMoved(child, about);
       const path = this.tree.path(child);
@@ -296,6 +378,135 @@ export class InotifyHub extends TreeHub<number> {
       this.disarm(child);
     }
     if (toNode !== undefined) this.#armChild(toNode, newName, newNameBytes, knowing, about);
+  }
+
+  /** The first half of the exchange of which this rename is the second. */
+  #firstHalf(
+    from: Node<number>,
+    record: InotifyRecord,
+    key: string,
+    to: Node<number> | undefined,
+    newKey: string,
+  ): Arrival<number, Reversible> | undefined {
+    const first = this.#arrivals.reversed(from, key, to, newKey);
+    const isIt = first && (first.identity.isExchange ?? this.#isExchange(from, first, record));
+    return isIt ? first : undefined;
+  }
+
+  /**
+   * The rename back, to where `record` was in `from`, that follows the one in hand to `newKey` in `to`, as that of an
+   * exchange does.
+   */
+  #secondHalf(
+    from: Node<number> | undefined,
+    { name, nameBytes }: InotifyRecord,
+    to: Node<number>,
+    newKey: string,
+  ): InotifyRecord | undefined {
+    const key = nameKey(name, nameBytes);
+    for (let isComplete = false;; isComplete = true) {
+      let count = 0;
+      for (const next of this.#pairing.behind()) {
+        if (count++ > NEAR) return undefined;
+        const isThere = next.wd === to.tag.mark;
+        if ((next.mask & NAMED) === 0 || (!isThere && next.wd !== from?.tag.mark)) continue;
+        const isBack = isThere && (next.mask & IN_MOVED_FROM) !== 0 &&
+          nameKey(next.name, next.nameBytes) === newKey;
+        if (!isBack) return undefined;
+        const end = this.#pairing.partner(next);
+        const back = end && this.#watches.get(end.wd);
+        if (back !== from) return undefined;
+        return back === undefined || nameKey(end!.name, end!.nameBytes) === key ? next : undefined;
+      }
+      if (isComplete) return undefined;
+      this.awaitSecondHalf(from, name, nameBytes, to);
+      this.readAhead();
+    }
+  }
+
+  /**
+   * Whether a rename to a name in `to`, and the one back, whose first half is `second`, are an exchange. Two renames leave
+   * the name free, an exchange does not. What is of another type was not the same; of a directory its own watch tells
+   * whether it moved; else what is queued of the name, or what is there now. Undefined where nothing of that tells.
+   *
+   * @param last behind which the rest is queued; undefined where `second` was given out
+   */
+  #isExchange(
+    to: Node<number>,
+    { name: key, isDirectory, identity: { displaced, wd } }: Arrival<number, Reversible>,
+    second: InotifyRecord,
+    last?: InotifyRecord,
+  ): boolean | undefined {
+    if (isDirectory !== ((second.mask & IN_ISDIR) !== 0)) return true;
+    if (isDirectory) {
+      const whose = this.#movedNext(to, second, last, displaced?.tag.mark, wd);
+      if (whose !== undefined) return whose !== wd;
+      // One of them has no watch, and the one that has one did not move.
+      if ((wd === undefined) !== (displaced?.tag.mark === undefined)) return wd !== undefined;
+    }
+    const queued = this.#isThereBehind(last, to, key);
+    if (queued !== "untold") return queued;
+    if (this.isOutdated(to)) return undefined;
+    const path = this.entryBytes(to, second.name, second.nameBytes);
+    const isThere = fileStatus(this.libc, path) !== undefined;
+    this.awaitChangesIn(to);
+    this.readAhead();
+    const since = this.#isThereBehind(last, to, key);
+    return since === "untold" ? isThere : since;
+  }
+
+  /** Which of two watches tells of the move of which `second` tells, being that of its directory. */
+  #movedNext(
+    from: Node<number>,
+    second: InotifyRecord,
+    last: InotifyRecord | undefined,
+    one: number | undefined,
+    other: number | undefined,
+  ): number | undefined {
+    for (let isComplete = false;; isComplete = true) {
+      const end = this.#pairing.partner(second);
+      for (const next of this.#pairing.behind(last)) {
+        const { mask, wd } = next;
+        if ((mask & IN_MOVE_SELF) !== 0 && (wd === one || wd === other)) return wd;
+        if ((mask & NAMED) === 0 || next === end) continue;
+        if (wd === second.wd || wd === end?.wd) return undefined;
+      }
+      if (isComplete) return undefined;
+      this.awaitChangesIn(from);
+      this.readAhead();
+    }
+  }
+
+  /**
+   * What is queued behind a record tells of a name: whether it was there, or undefined where that is open. A rename to the
+   * name leaves it open, but for one that begins another exchange: then it was.
+   */
+  #isThereBehind(
+    last: InotifyRecord | undefined,
+    { tag: { mark } }: Node<number>,
+    key: string,
+  ): boolean | undefined | "untold" {
+    const left = new Map<number, InotifyRecord>();
+    let came: InotifyRecord | undefined;
+    let isExchanged = false;
+    for (const next of this.#pairing.behind(last)) {
+      const { mask, wd, cookie, name, nameBytes } = next;
+      if ((mask & NAMED) === 0) continue;
+      if ((mask & IN_MOVED_FROM) !== 0) left.set(cookie, next);
+      if (wd !== mark || nameKey(name, nameBytes) !== key) continue;
+      if (came === undefined && (mask & IN_MOVED_TO) !== 0) {
+        came = next;
+        continue;
+      }
+      if (came === undefined) return (mask & IN_CREATE) === 0 || (isExchanged ? undefined : false);
+      const isBack = (mask & IN_MOVED_FROM) !== 0 &&
+        isSamePlace(left.get(came.cookie), this.#pairing.partner(next));
+      if (!isBack) return undefined;
+      if (((mask ^ came.mask) & IN_ISDIR) !== 0) return true;
+      isExchanged = true; // if it is there behind
+      came = undefined;
+    }
+    return came === undefined ? "untold" : undefined;
   }
 
   /** Arms a directory that appeared, for all but those who knew it under another name. */
@@ -323,4 +534,10 @@ function count<K>(counts: Map<K, number>, key: K, change: number): void {
 
 function entryKey(wd: number, name: string, nameBytes: Uint8Array | undefined): string {
   return `${wd} ${nameKey(name, nameBytes)}`;
+}
+
+function isSamePlace(one: InotifyRecord | undefined, other: InotifyRecord | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return entryKey(one.wd, one.name, one.nameBytes) ===
+    entryKey(other.wd, other.name, other.nameBytes);
 }

@@ -25,6 +25,8 @@ interface Track<Mark> {
   isBrief: boolean;
   /** Whether its last name was taken from it by a record of another file, or by its removal. */
   isTaken: boolean;
+  /** Whether its last name is in a directory whose removal had been told by then, with its creation. */
+  isOrphan: boolean;
 }
 
 /** A file that is not where the records left it. */
@@ -54,10 +56,11 @@ export class MergedRecords<Mark> {
   }
 
   /** A rename gave the file this name. */
-  renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
+  renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean, isOrphan: boolean): void {
     this.named(key, name);
     const track = this.#track(key, isDirectory);
     track.isTaken = false;
+    track.isOrphan = isOrphan;
     if (track.names.push(name) > 1 || track.isBrief) this.#suspects.add(track);
   }
 
@@ -66,14 +69,42 @@ export class MergedRecords<Mark> {
     this.#track(key, isDirectory).isBrief = true;
   }
 
-  /** A record gave the name to the file of `key`, or took it away. */
-  named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): void {
+  /**
+   * A record gave the name to the file of `key`, or took it away. What another directory did that was told to have it until
+   * then: it was removed with its creation, or else moved on.
+   */
+  named(
+    key: HandleKey | undefined,
+    { directory, name, nameBytes }: Name<Mark>,
+  ): "moved" | "removed" | undefined {
+    let untold: "moved" | "removed" | undefined;
     for (const track of this.#suspects) {
       const last = track.names.at(-1)!;
-      if (last.directory !== directory) continue;
-      if (nameKey(last.name, last.nameBytes) !== nameKey(name, nameBytes)) continue;
-      if (key === undefined || !isKey(track.key, 0, key)) track.isTaken = true;
+      if (!isSameName(last, { directory, name, nameBytes })) continue;
+      if (key !== undefined && isKey(track.key, 0, key)) continue;
+      if (track.isDirectory && !track.isTaken) untold = track.isBrief ? "removed" : "moved";
+      track.isTaken = true;
     }
+    return untold;
+  }
+
+  /** Where the records left a file of which they may hide something. */
+  left(key: HandleKey): Name<Mark> | undefined {
+    const track = this.#tracks.get(key, 0);
+    const isSuspect = track !== undefined && this.#suspects.has(track) && !track.isTaken;
+    return isSuspect ? track.names.at(-1) : undefined;
+  }
+
+  /** Whether the file is somewhere else than it was told, and nobody was told where. */
+  isAstray(key: HandleKey): boolean {
+    const track = this.#tracks.get(key, 0);
+    return track !== undefined && this.#suspects.has(track) && track.isTaken;
+  }
+
+  /** The file is not where it was left, as another record shows. */
+  strayed(key: HandleKey): void {
+    const track = this.#tracks.get(key, 0);
+    if (track !== undefined) track.isTaken = true;
   }
 
   /** The files that are not where they were left, in directories that are known. */
@@ -82,10 +113,10 @@ export class MergedRecords<Mark> {
     isThere: (name: Name<Mark>, key: HandleKey) => boolean,
   ): Astray<Mark>[] {
     const found: Astray<Mark>[] = [];
-    for (const { key, isDirectory, names, isTaken } of this.#suspects) {
+    for (const { key, isDirectory, names, isTaken, isOrphan } of this.#suspects) {
       const last = names.at(-1)!;
       // What was left in a directory that has gone, or left, went with it.
-      const isLeft = !isTaken && isKnown(last.directory);
+      const isLeft = !isTaken && (isOrphan || isKnown(last.directory));
       if (isLeft && isThere(last, key)) continue;
       const actual = names.find((name) => isKnown(name.directory) && isThere(name, key));
       if (!isLeft && actual === undefined) continue;
@@ -102,8 +133,41 @@ export class MergedRecords<Mark> {
   #track(key: HandleKey, isDirectory: boolean): Track<Mark> {
     const known = this.#tracks.get(key, 0);
     if (known !== undefined) return known;
-    const track: Track<Mark> = { key, isDirectory, names: [], isBrief: false, isTaken: false };
+    const track: Track<Mark> = {
+      key,
+      isDirectory,
+      names: [],
+      isBrief: false,
+      isTaken: false,
+      isOrphan: false,
+    };
     this.#tracks.set(key, track);
     return track;
   }
+}
+
+/**
+ * Astray files in an order in which it can be told: what has gone; moves, none of them to a name that another file
+ * of them was told to have and has not left yet; what is found. Of a ring of moves one is found anew in the end.
+ */
+export function inOrder<Mark>(astray: readonly Astray<Mark>[]): Astray<Mark>[] {
+  const isMove = ({ last, actual }: Astray<Mark>) => last !== undefined && actual !== undefined;
+  const gone = astray.filter(({ actual }) => actual === undefined);
+  const found = astray.filter(({ last }) => last === undefined);
+  const moves = astray.filter(isMove);
+  const ordered: Astray<Mark>[] = [];
+  while (moves.length > 0) {
+    const free = moves.findIndex(({ actual }) =>
+      !moves.some(({ last }) => isSameName(last!, actual!))
+    );
+    const [next] = moves.splice(Math.max(free, 0), 1);
+    if (free >= 0) ordered.push(next!);
+    else found.push({ ...next!, last: undefined });
+  }
+  return [...gone, ...ordered, ...found];
+}
+
+function isSameName<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
+  return one.directory === other.directory &&
+    nameKey(one.name, one.nameBytes) === nameKey(other.name, other.nameBytes);
 }

@@ -58,6 +58,9 @@ class Place {
   }
 }
 
+/** An inode number that no file has, as 0 is of those that are not known. */
+const NO_INODE = -1;
+
 /** An index of names that follows events. */
 export class Picture {
   readonly index: FileIndex = new FileIndex(false);
@@ -70,6 +73,8 @@ export class Picture {
   #last = "";
   #lastEntry = NONE;
   #lastEpoch = NONE;
+  /** Events that took a name from something else. */
+  readonly #replacing = new WeakSet<FileEvent>();
   /** Where the last path is: one object for all, for they are many. */
   readonly #place = new Place();
 
@@ -103,12 +108,21 @@ export class Picture {
   undo(event: FileEvent): void {
     switch (EFFECTS.get(event.kind)) {
       case "adds":
-        return void this.#remove(event);
+        this.#remove(event);
+        break;
       case "removes":
         return void this.#add(event);
       case "moves":
         this.#rename(event.path, event.pathBytes, event.from!, event.fromBytes, event);
+        break;
+      default:
+        return;
     }
+    if (!this.#replacing.has(event) || !this.#locate(event.path, event.pathBytes, false)) return;
+    // What the consumer still has there is nothing that can be there now.
+    const { directory, bytes, start, end } = this.#place;
+    if (this.index.child(directory, bytes, start, end) !== NONE) return;
+    this.index.add(directory, bytes, start, end, "other", NO_INODE);
   }
 
   /** The entry of a directory that is there; undefined for what is above the root. */
@@ -141,6 +155,7 @@ export class Picture {
     const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
     const known = index.child(directory, bytes, start, end);
+    if (known !== NONE && event.kind === "rename.in") this.#replacing.add(event);
     if (known !== NONE && index.isDirectory(known) === (type === "directory")) {
       index.setInode(known, 0);
       return false;
@@ -183,8 +198,11 @@ export class Picture {
     for (let at = directory; at !== ROOT; at = index.parent(at)) {
       if (at === entry) return true; // not below itself: what would make sense of it was lost
     }
-    if (there !== NONE) index.remove(there);
     index.move(entry, directory, bytes, start, end);
+    if (there !== NONE) {
+      index.remove(there); // last, for it may have been in there
+      this.#replacing.add(event);
+    }
     return true;
   }
 

@@ -33,6 +33,9 @@ export class Recovery {
   #isListing = false;
   /** Between a loss and the first time that all was read behind the comparison, records may tell what it told. */
   #overlaps = false;
+  /** The time of an exchange that a comparison may have told before, since the last loss. */
+  #exchanged: number | undefined;
+  #isRechecked = false;
   /** Events that the comparison found: the picture has them. */
   readonly #found = new Set<FileEvent>();
   #uncovered: Uncovered | undefined;
@@ -68,6 +71,11 @@ export class Recovery {
   /** Something was lost since that time, in ms since the epoch. */
   lost(time: number): void {
     if (!this.#repairs) return;
+    this.#isRechecked = false;
+    this.#lost(time);
+  }
+
+  #lost(time: number): void {
     this.#losses++;
     this.#since = Math.min(time, this.#since ?? time);
     this.#overlaps = true;
@@ -119,6 +127,7 @@ export class Recovery {
       for (const event of events) this.#picture.apply(event);
       return events;
     }
+    if (this.#overlaps) this.#exchanged ??= events.find(isExchange)?.time;
     return events.filter((event) =>
       this.#found.delete(event) || this.#picture.apply(event) || !mayBeKnown
     );
@@ -127,7 +136,14 @@ export class Recovery {
   /** All that was queued has been told. */
   caughtUp(): void {
     if (!this.#isListing) this.#isLearning = false;
-    if (this.#since === undefined && !this.#isPollDue) this.#overlaps = false;
+    if (this.#since !== undefined || this.#isPollDue) return;
+    this.#overlaps = false;
+    const exchanged = this.#exchanged;
+    this.#exchanged = undefined;
+    // What an exchange leaves does not show whether it was told before; and told twice, it is undone.
+    if (exchanged === undefined || this.#isRechecked || !this.#repairs) return;
+    this.#isRechecked = true;
+    this.#lost(exchanged);
   }
 
   /** The consumer has room again. */
@@ -207,4 +223,8 @@ export class Recovery {
     const differences = compare(this.#differences.ground(), this.#picture.index, judge, from);
     await this.#differences.tellAll(differences, (event) => this.#found.add(event));
   }
+}
+
+function isExchange({ attributes }: FileEvent): boolean {
+  return attributes.exchange === true;
 }

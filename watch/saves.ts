@@ -49,8 +49,9 @@ export const QUIET = 100;
 export const LONGEST = 1000;
 
 /**
- * How long the second half of an exchange (renameat2(2)) may be late, in ms: the kernel tells of two renames, and of the
- * first one alone nothing tells that the other name is still there. As for the halves of a rename.
+ * How long the second half of an exchange (renameat2(2)) may be late, in ms: the kernel tells of two renames, and where
+ * they were not known to be one (see exchanges.ts), nothing tells of the first that the other name is still there. As for
+ * the halves of a rename.
  */
 export const EXCHANGE = 10;
 

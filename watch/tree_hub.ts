@@ -14,7 +14,13 @@ import { awaitChanges, fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText, joinPath } from "../ffi/text.ts";
-import { type Circumstances, circumstances, type Feed, type Gap } from "./feed.ts";
+import {
+  type Circumstances,
+  circumstances,
+  type ExchangeHalf,
+  type Feed,
+  type Gap,
+} from "./feed.ts";
 import { Hub } from "./hub.ts";
 import { Looker } from "./look.ts";
 import type { Name } from "./merged_records.ts";
@@ -194,7 +200,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    * Whether what is queued gives a name on the way to the directory to another one: then what its path leads to now need
    * not be what the node stands for.
    */
-  #isOutdated(node: Node<Mark>, from: Node<Mark> | null = null): boolean {
+  protected isOutdated(node: Node<Mark>, from: Node<Mark> | null = null): boolean {
     this.readAhead();
     for (let at = node; at !== from && at.parent !== null; at = at.parent) {
       if (this.isGivenUp(at.parent, at.name, at.nameBytes)) return true;
@@ -223,7 +229,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** Whether a directory that was just seen elsewhere has left this place, as what is queued says. */
   protected isMoving(node: Node<Mark>): boolean {
     this.#awaitChanges(node, null);
-    return this.#isOutdated(node);
+    return this.isOutdated(node);
   }
 
   /** Takes the directory's own watch or mark back. */
@@ -497,7 +503,24 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     }
   }
 
-  /** An entry moved. Who sees both ends sees a rename, who sees one end sees it leave or come. */
+  /** Whether `feed` is told what happens to that entry of `node`. */
+  protected sees(
+    feed: Feed,
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    isDirectory: boolean,
+  ): boolean {
+    return this.audience(node).includes(feed) && this.takes(feed, node, name, nameBytes) &&
+      !feed.ignores(this.tree.prefix(node) + name, isDirectory);
+  }
+
+  /**
+   * An entry moved. Who sees both ends sees a rename, who sees one end sees it leave or come.
+   *
+   * An exchange is told so that it can be applied event by event: the first half takes the name from what was there, which
+   * therefore comes back with the second half as if from outside; to who sees one end only, what was there leaves first.
+   */
   protected moved(
     from: Node<Mark> | undefined,
     name: string,
@@ -512,30 +535,105 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const sources = from === undefined ? NOBODY : this.audience(from);
     const targets = to === undefined ? NOBODY : this.audience(to);
     const newKey = nameKey(newName, newNameBytes);
-    const replaced = about.replaced ?? to?.tag.names?.has(newKey);
-    from?.tag.names?.delete(nameKey(name, nameBytes));
+    const { exchange } = about;
+    const replaced = exchange === undefined
+      ? about.replaced ?? to?.tag.names?.has(newKey)
+      : undefined;
+    if (exchange?.isFirst !== false) from?.tag.names?.delete(nameKey(name, nameBytes));
     to?.tag.names?.add(newKey);
+    const isAtOld = (feed: Feed, isDirectory: boolean) =>
+      from !== undefined && this.sees(feed, from, name, nameBytes, isDirectory);
+    const isAtNew = (feed: Feed, isDirectory: boolean) =>
+      to !== undefined && this.sees(feed, to, newName, newNameBytes, isDirectory);
     for (const feed of new Set([...sources, ...targets])) {
-      const oldPath = from && this.tree.prefix(from) + name;
-      const newPath = to && this.tree.prefix(to) + newName;
-      const left = oldPath !== undefined && sources.includes(feed) &&
-        this.takes(feed, from!, name, nameBytes) && !feed.ignores(oldPath, isDirectory);
-      const came = newPath !== undefined && targets.includes(feed) &&
-        this.takes(feed, to!, newName, newNameBytes) && !feed.ignores(newPath, isDirectory);
-      if (came && !left && told.includes(feed)) continue;
+      const isFrom = isAtOld(feed, isDirectory);
+      const came = isAtNew(feed, isDirectory);
+      let left = isFrom;
+      let isExchange = false;
+      if (exchange !== undefined) {
+        const { isFirst, isOtherDirectory } = exchange;
+        const otherLeft = isAtNew(feed, isOtherDirectory);
+        const otherCame = isAtOld(feed, isOtherDirectory);
+        isExchange = isFrom && came && otherLeft && otherCame;
+        if (!isFirst) left &&= !otherCame;
+        else if (came && !left && otherLeft) {
+          this.#leftEntry(feed, to!, newName, newNameBytes, isOtherDirectory, about);
+        }
+      }
+      if (came && !left && exchange === undefined && told.includes(feed)) continue;
       if (came) {
         const kind = left ? "rename" : "rename.in";
+        const newPath = this.tree.prefix(to!) + newName;
+        const oldPath = from && this.tree.prefix(from) + name;
         const event = feed.event(kind, newPath, isDirectory, about);
         if (event !== undefined) {
-          if (left) this.#completeFrom(feed, event, oldPath, from!, name, nameBytes);
+          if (left) this.#completeFrom(feed, event, oldPath!, from!, name, nameBytes);
           this.#complete(feed, event, to!, newName, newNameBytes, about);
           if (replaced !== undefined) feed.sink.replaced?.set(event, replaced);
+          if (isExchange) {
+            event.attributes = left
+              ? { exchange: true }
+              : { exchange: true, exchangedWith: feed.spell(oldPath!) };
+          }
         }
-      } else if (left) {
-        const event = feed.event("rename.out", oldPath, isDirectory, about);
-        if (event !== undefined) this.#complete(feed, event, from!, name, nameBytes, about);
-      }
+      } else if (left) this.#leftEntry(feed, from!, name, nameBytes, isDirectory, about);
     }
+  }
+
+  /** An entry left to where `feed` does not look. */
+  #leftEntry(
+    feed: Feed,
+    node: Node<Mark>,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    isDirectory: boolean,
+    about: Circumstances,
+  ): void {
+    const path = this.tree.prefix(node) + name;
+    const event = feed.event("rename.out", path, isDirectory, about);
+    if (event !== undefined) this.#complete(feed, event, node, name, nameBytes, about);
+  }
+
+  /**
+   * A directory lost its name in the first half of an exchange. To those who see what has the name now it is like outside
+   * until the second half.
+   */
+  protected displace(node: Node<Mark>, isOtherDirectory: boolean): void {
+    const { parent, name, nameBytes } = node;
+    const feeds = this.feedsOf(node).filter((feed) =>
+      parent !== null && this.sees(feed, parent, name, nameBytes, isOtherDirectory)
+    );
+    this.tree.remove(node);
+    if (feeds.length > 0) this.#hide(node, { ...circumstances(), feeds });
+  }
+
+  /**
+   * Waits for the second half of an exchange, if the rename of `name` in `from` to a name in `to` may be the first. Where
+   * nothing has the old name, it is none, or both halves are queued, for what took the name since came behind.
+   */
+  protected awaitSecondHalf(
+    from: Node<Mark> | undefined,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    to: Node<Mark>,
+  ): void {
+    const path = from && this.entryBytes(from, name, nameBytes);
+    if (path !== undefined && fileStatus(this.libc, path) === undefined) return;
+    this.awaitChangesIn(to);
+  }
+
+  /** Those who knew an entry under its old name when it is moved. */
+  protected knowing(
+    from: Node<Mark> | undefined,
+    name: string,
+    nameBytes: Uint8Array | undefined,
+    exchange: ExchangeHalf | undefined,
+  ): readonly Feed[] {
+    const takers = from === undefined ? NOBODY : this.knowingOf(from, name, nameBytes);
+    if (exchange === undefined || exchange.isFirst) return takers;
+    return takers.filter((feed) =>
+      !this.sees(feed, from!, name, nameBytes, exchange.isOtherDirectory)
+    );
   }
 
   /** The directory of a target has gone, and with it what the feed watches. */
@@ -695,7 +793,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const isSure = () => {
       if (from === node) return true;
       if (found !== undefined) this.#awaitChanges(node, from);
-      return isRoot || !this.#isOutdated(node, from);
+      return isRoot || !this.isOutdated(node, from);
     };
     /** It is not where it was, unless the path is another one's now. */
     const vanished = (): Node<Mark>[] => {
@@ -835,6 +933,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     about: Circumstances,
   ): void {
     if (directory.tag.announced?.names.has(nameKey(name, nameBytes))) return;
+    directory.tag.names?.add(nameKey(name, nameBytes));
     const found: Finding = { ...about, feeds: this.audience(directory) };
     const entry = { name, nameBytes };
     this.#announce(

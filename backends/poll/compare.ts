@@ -254,6 +254,10 @@ class Walk {
     for (let at = directory; at !== ROOT; at = this.#index.parent(at)) {
       if (at === entry || at === NONE) return NONE;
     }
+    // Nor does it take the place of what it is in, with which it goes.
+    for (let at = entry; old !== NONE && at !== ROOT; at = this.#index.parent(at)) {
+      if (at === old) return NONE;
+    }
     return entry;
   }
 

@@ -14,9 +14,9 @@
  *     ...
  *
  * Empty lines end steps. A path has a slash after it where the event says that it is a directory's,
- * `~` before the kind says that the event is synthetic, and `= path` after it is what it is another
- * link of. In words `\s` is a space, `\n` a line feed, `\xff` a byte and `{N}` repeats the
- * character before it.
+ * `~` before the kind says that the event is synthetic, `= path` after it is what it is another link
+ * of, and `<-> path` what it was exchanged with (`<->` alone that it was). In words `\s` is a space,
+ * `\n` a line feed, `\xff` a byte and `{N}` repeats the character before it.
  *
  * `mount PATH` mounts a filesystem in memory, `bind FROM TO` another one's directory, `umount PATH`
  * takes it away; a case with these needs root. `@filesystem TYPE` makes it one of that type alone;
@@ -48,6 +48,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { watch, type WatchEvent, type WatchOptions } from "../../mod.ts";
+import { exchange } from "../exchange.ts";
 import { unmountBelow } from "../filesystem.ts";
 import { isLooking, looked, Observer, Sentinel, within } from "../../scripts/real_work/observer.ts";
 
@@ -168,6 +169,7 @@ const COMMANDS: Readonly<Record<string, (at: Place, ...words: string[]) => void>
   truncate: (at, path) => truncateSync(at(path!)),
   chmod: (at, mode, path) => chmodSync(at(path!), Number.parseInt(mode!, 8)),
   read: (at, path) => void readFileSync(at(path!)),
+  exchange: (at, one, other) => exchange(at(one!), at(other!)),
   mv: (at, from, to) => renameSync(at(from!), at(to!)),
   ln: (at, from, to) =>
     from === "-s"
@@ -248,7 +250,10 @@ function show(event: WatchEvent, base: string): string {
   }
   const left = from === undefined ? "" : `${wordOf(below(from))}${isDirectory ? "/" : ""} -> `;
   const link = attributes.linkOf === undefined ? "" : ` = ${wordOf(below(attributes.linkOf))}`;
-  return `${synthetic ? "~" : ""}${kind} ${left}${name}${link}`;
+  const { exchange, exchangedWith } = attributes;
+  const other = exchangedWith === undefined ? "" : ` ${wordOf(below(exchangedWith))}`;
+  const exchanged = exchange ? ` <->${other}` : "";
+  return `${synthetic ? "~" : ""}${kind} ${left}${name}${link}${exchanged}`;
 }
 
 /** What is found by looking comes in the order of the directory, which is the filesystem's own. */

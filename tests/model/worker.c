@@ -100,6 +100,8 @@ static int perform(const struct operation *operation)
 	case 'o': /* out, to a place that is free */
 		drop_all(to);
 		return rename(path, to);
+	case 'x':
+		return renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_EXCHANGE);
 	case 'e':
 		return replace(path);
 	case 'u':
