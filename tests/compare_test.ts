@@ -152,6 +152,49 @@ const CASES: Readonly<
     },
     told: ["create file f", "remove file f"],
   },
+  "a directory in the place of the one that it was in": {
+    before(at) {
+      mkdirSync(at("a/b/c"), { recursive: true });
+      writeFileSync(at("a/f"), "");
+    },
+    work(at) {
+      renameSync(at("a/b"), at("t"));
+      rmSync(at("a"), { recursive: true });
+      renameSync(at("t"), at("a"));
+    },
+    told: [
+      "create directory a",
+      "create directory a/c",
+      "remove directory a",
+      "remove directory a/b",
+      "remove directory a/b/c",
+      "remove file a/f",
+    ],
+  },
+  "a directory in the place of another that was not empty": {
+    before(at) {
+      mkdirSync(at("a"));
+      mkdirSync(at("b"));
+      writeFileSync(at("a/f"), "");
+      writeFileSync(at("b/g"), "");
+    },
+    work(at) {
+      rmSync(at("b/g"));
+      renameSync(at("a"), at("b"));
+    },
+    told: ["remove file b/g", "rename directory a -> b"],
+  },
+  "a file in the place of a directory": {
+    before(at) {
+      writeFileSync(at("f"), "");
+      mkdirSync(at("d"));
+    },
+    work(at) {
+      rmSync(at("d"), { recursive: true });
+      renameSync(at("f"), at("d"));
+    },
+    told: ["remove directory d", "rename file f -> d"],
+  },
   "a directory in the place of a file": {
     before: (at) => writeFileSync(at("f"), "old"),
     work(at) {
