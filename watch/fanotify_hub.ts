@@ -271,6 +271,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     return mark !== undefined && this.#backlog.isInFlux(mark.key, this.#sequence);
   }
 
+  protected override get isLossAhead(): boolean {
+    return this.#backlog.isLossBehind(this.#sequence);
+  }
+
   protected override get position(): number {
     return this.#sequence;
   }
@@ -293,6 +297,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     // What is queued may move it without saying where to, from a place that is not known yet.
     if (this.#backlog.placeBeforeMove(key, this.#sequence + 1) !== undefined) return "moving";
     if (known !== undefined && known !== node) this.absorb(known, node);
+    if (known !== node) this.forget(node); // where a loss hid it, the name had another directory before
     node.tag.mark = { key, isInode: isMarked };
     this.#table.set(key, node);
     return known === undefined ? "new" : "known";
@@ -355,14 +360,16 @@ export class FanotifyHub extends TreeHub<Mark> {
       about.offset = at;
       this.#sequence = first + at;
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
+        // While this record is queued more is lost without another one: what is behind it may have gaps.
+        this.#backlog.skip();
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
-      } else {
-        if (!this.#isPlaced(record)) return false;
-        const { pid } = record;
-        about.pid = pid;
-        about.actor = this.#backlog.actorOf(pid, pending);
-        this.#happened(record, about);
+        return true;
       }
+      if (!this.#isPlaced(record)) return false;
+      const { pid } = record;
+      about.pid = pid;
+      about.actor = this.#backlog.actorOf(pid, pending);
+      this.#happened(record, about);
       pending.next = end;
       this.#sequence = first + end - 1; // behind this record, before the next
     }
@@ -712,7 +719,13 @@ export class FanotifyHub extends TreeHub<Mark> {
     const now = this.#wholes.locate(key);
     const isHidden = now === undefined && !mayOpen(this.libc); // until a file descriptor is free
     const place = this.#backlog.placeBeforeMove(key, this.#sequence) ??
-      (now === "gone" ? this.#lastPlace(key) : isHidden ? undefined : now ?? NOWHERE);
+      (this.isLossAhead
+        ? NOWHERE // nobody knows: what moved it may be lost
+        : now === "gone"
+        ? this.#lastPlace(key)
+        : isHidden
+        ? undefined
+        : now ?? NOWHERE);
     if (place === undefined) return undefined;
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);
@@ -748,6 +761,9 @@ export class FanotifyHub extends TreeHub<Mark> {
       if (this.#isWhole(node) && !this.isMarked(node)) this.#forgetUnlessAbove(node);
     }
     this.#last = undefined;
+    this.#merged.clear();
+    this.#relinked.clear();
+    this.#renamedTo.clear();
   }
 
   /** Forgets a directory that is no target, and has none below it. */
