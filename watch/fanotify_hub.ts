@@ -521,7 +521,9 @@ export class FanotifyHub extends TreeHub<Mark> {
     this.moved(from, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (record.object < 0) return;
     const key = copyKey(words, record.object);
-    if (from !== undefined) this.#merged.named(key, { directory: from, name, nameBytes });
+    const old = from && { directory: from, name, nameBytes };
+    if (old !== undefined) this.#merged.named(key, old);
+    if (old !== undefined && to === undefined) this.#merged.left(key, old, isDirectory);
     if (to !== undefined) {
       const place = { directory: to, name: newName, nameBytes: newNameBytes };
       this.#merged.renamed(key, place, isDirectory);
@@ -634,15 +636,21 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.#backlog.readAhead()) return false;
       const now = circumstances();
-      for (const { key, isDirectory, last, actual } of astray) {
+      for (const { key, isDirectory, last, actual, hasLeft } of astray) {
         const node = isDirectory ? this.#table.get(key, 0) : undefined;
         if (node !== undefined && actual !== undefined) {
           this.targetsMoved(node, now);
           this.tree.move(node, actual.directory, actual.name, actual.nameBytes);
         }
         if (last === undefined) this.found(actual!, isDirectory, now);
-        else if (actual === undefined) this.gone(last, isDirectory, now);
-        else {
+        else if (actual === undefined) {
+          const { directory, name, nameBytes } = last;
+          if (!hasLeft) this.gone(last, isDirectory, now);
+          else {
+            this.moved(directory, name, nameBytes, undefined, "", undefined, isDirectory, now);
+            if (node !== undefined) this.#abandon(node);
+          }
+        } else {
           this.moved(
             last.directory,
             last.name,

@@ -21,6 +21,11 @@ interface Track<Mark> {
   readonly key: HandleKey;
   readonly isDirectory: boolean;
   readonly names: Name<Mark>[];
+  /** How many renames of it were told. */
+  renames: number;
+  /** Whether it was moved to where nothing is known, and whether that was the last of it. */
+  hasLeft: boolean;
+  isOutside: boolean;
   /** Whether its removal was told with its creation, which may have been long after. */
   isBrief: boolean;
   /** Whether its last name was taken from it by a record of another file, or by its removal. */
@@ -35,6 +40,8 @@ export interface Astray<Mark> {
   readonly last: Name<Mark> | undefined;
   /** Where it is; undefined where it has gone. */
   readonly actual: Name<Mark> | undefined;
+  /** Whether it may have gone to where nothing is known, or come from there. */
+  readonly hasLeft: boolean;
 }
 
 /**
@@ -57,8 +64,19 @@ export class MergedRecords<Mark> {
   renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
     this.named(key, name);
     const track = this.#track(key, isDirectory);
-    track.isTaken = false;
-    if (track.names.push(name) > 1 || track.isBrief) this.#suspects.add(track);
+    track.isTaken = track.isOutside = false;
+    track.names.push(name);
+    if (++track.renames > 1 || track.isBrief) this.#suspects.add(track);
+  }
+
+  /** A rename took the file from this name to where nothing is known. */
+  left(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
+    this.named(undefined, name);
+    const track = this.#track(key, isDirectory);
+    const last = track.names.at(-1);
+    if (last !== undefined && !isSame(last, name)) return; // another name of the same file
+    track.hasLeft = track.isOutside = true;
+    if (++track.renames > 1 || track.isBrief) this.#suspects.add(track);
   }
 
   /** Creation and removal of the file were told by one record. */
@@ -67,11 +85,10 @@ export class MergedRecords<Mark> {
   }
 
   /** A record gave the name to the file of `key`, or took it away. */
-  named(key: HandleKey | undefined, { directory, name, nameBytes }: Name<Mark>): void {
+  named(key: HandleKey | undefined, name: Name<Mark>): void {
     for (const track of this.#suspects) {
-      const last = track.names.at(-1)!;
-      if (last.directory !== directory) continue;
-      if (nameKey(last.name, last.nameBytes) !== nameKey(name, nameBytes)) continue;
+      const last = track.names.at(-1);
+      if (last === undefined || !isSame(last, name)) continue;
       if (key === undefined || !isKey(track.key, 0, key)) track.isTaken = true;
     }
   }
@@ -82,14 +99,14 @@ export class MergedRecords<Mark> {
     isThere: (name: Name<Mark>, key: HandleKey) => boolean,
   ): Astray<Mark>[] {
     const found: Astray<Mark>[] = [];
-    for (const { key, isDirectory, names, isTaken } of this.#suspects) {
-      const last = names.at(-1)!;
+    for (const { key, isDirectory, names, isTaken, isOutside, hasLeft } of this.#suspects) {
+      const last = names.at(-1);
       // What was left in a directory that has gone, or left, went with it.
-      const isLeft = !isTaken && isKnown(last.directory);
+      const isLeft = last !== undefined && !isTaken && !isOutside && isKnown(last.directory);
       if (isLeft && isThere(last, key)) continue;
       const actual = names.find((name) => isKnown(name.directory) && isThere(name, key));
       if (!isLeft && actual === undefined) continue;
-      found.push({ key, isDirectory, last: isLeft ? last : undefined, actual });
+      found.push({ key, isDirectory, last: isLeft ? last : undefined, actual, hasLeft });
     }
     return found;
   }
@@ -102,8 +119,22 @@ export class MergedRecords<Mark> {
   #track(key: HandleKey, isDirectory: boolean): Track<Mark> {
     const known = this.#tracks.get(key, 0);
     if (known !== undefined) return known;
-    const track: Track<Mark> = { key, isDirectory, names: [], isBrief: false, isTaken: false };
+    const track: Track<Mark> = {
+      key,
+      isDirectory,
+      names: [],
+      renames: 0,
+      hasLeft: false,
+      isOutside: false,
+      isBrief: false,
+      isTaken: false,
+    };
     this.#tracks.set(key, track);
     return track;
   }
+}
+
+function isSame<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
+  return one.directory === other.directory &&
+    nameKey(one.name, one.nameBytes) === nameKey(other.name, other.nameBytes);
 }
