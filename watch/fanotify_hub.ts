@@ -362,6 +362,7 @@ export class FanotifyHub extends TreeHub<Mark> {
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
         // While this record is queued more is lost without another one: what is behind it may have gaps.
         this.#backlog.skip();
+        this.#sequence = this.group.bytesRead - 1;
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
         return true;
       }
