@@ -297,7 +297,6 @@ export class FanotifyHub extends TreeHub<Mark> {
     // What is queued may move it without saying where to, from a place that is not known yet.
     if (this.#backlog.placeBeforeMove(key, this.#sequence + 1) !== undefined) return "moving";
     if (known !== undefined && known !== node) this.absorb(known, node);
-    if (known !== node) this.forget(node); // where a loss hid it, the name had another directory before
     node.tag.mark = { key, isInode: isMarked };
     this.#table.set(key, node);
     return known === undefined ? "new" : "known";

@@ -139,7 +139,7 @@ export class Picture {
 
   #add(event: FileEvent): boolean {
     const { index } = this;
-    if (!this.#locate(event.path, event.pathBytes, true)) return true;
+    if (!this.#locateNew(event.path, event.pathBytes)) return true;
     const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
     const known = index.child(directory, bytes, start, end);
@@ -171,7 +171,10 @@ export class Picture {
   ): boolean {
     const { index } = this;
     const entry = this.#find(from, fromBytes);
-    if (!this.#locate(path, pathBytes, true)) return true;
+    if (!this.#locateNew(path, pathBytes)) {
+      if (entry !== undefined && entry !== NONE) index.remove(entry);
+      return true;
+    }
     const { directory, bytes, start, end } = this.#place;
     const there = index.child(directory, bytes, start, end);
     if (entry === undefined || entry === NONE) {
@@ -220,6 +223,15 @@ export class Picture {
     const { directory, bytes, start, end } = this.#place;
     const entry = this.index.child(directory, bytes, start, end);
     return entry === NONE && !this.index.isListed(directory) ? undefined : entry;
+  }
+
+  /**
+   * Finds the place of a name that came. A directory on the way that is not known enters the picture, but for one that is
+   * known not to be there: what came before it was not told, or was told to be over.
+   */
+  #locateNew(text: string, path: Uint8Array | undefined): boolean {
+    if (this.#locate(text, path, false)) return true;
+    return this.#directoryOf(text, path) !== NONE && this.#locate(text, path, true);
   }
 
   /**

@@ -625,7 +625,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     const waiting = [root];
     const turns = new Turns();
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
-      if (!this.isLinked(node)) continue; // forgotten meanwhile
+      if (node !== root && !this.isLinked(node)) continue; // forgotten meanwhile
       waiting.push(...this.#armOne(node, node === root, undefined));
       if (turns.isOver) await turns.next();
     }

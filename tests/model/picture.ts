@@ -17,14 +17,16 @@ export class Picture {
   readonly #base: string;
   readonly #entries: Map<string, boolean>;
   readonly #mayMiss: boolean;
+  readonly #isMerged: boolean;
 
   /**
    * Begins with `entries`.
    *
-   * @param mayMiss whether names may come and go unnoticed, in a directory before it is watched, or, as fanotify has it, in
-   * one whose removal was merged into the record of its creation
+   * @param mayMiss whether names may come and go unnoticed, in a directory before it is watched
+   * @param isMerged whether the removal of a name may be told with its creation, which may have been long before
    */
-  constructor(base: string, entries: Entries, mayMiss: boolean) {
+  constructor(base: string, entries: Entries, mayMiss: boolean, isMerged: boolean) {
+    this.#isMerged = isMerged;
     this.#base = `${base}/`;
     this.#entries = new Map(entries);
     this.#mayMiss = mayMiss;
@@ -37,7 +39,7 @@ export class Picture {
     if (matches(kind, "create")) {
       const isKnown = this.#entries.has(name);
       this.#entries.set(name, isDirectory);
-      return isKnown ? "its name was there" : this.#astray(name);
+      return isKnown && !this.#isMerged ? "its name was there" : this.#astray(name);
     }
     if (matches(kind, "remove")) {
       const taken = this.#take(name).length;

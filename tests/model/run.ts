@@ -128,7 +128,7 @@ async function session(
     seen.by = `${covered!.backend} ${covered!.by}`;
     const tree = () => workers[0]!.entries();
     const start = await tree();
-    const picture = new Picture(directory, start, backend !== "poll");
+    const picture = new Picture(directory, start, backend !== "poll", backend === "fanotify");
     // Names are read in the background; of those that were not the removal is not noticed after a loss.
     while (overflow !== undefined && watcher.stats().names < start.size) await moment();
     const told = new Told(watcher, picture);
