@@ -62,7 +62,7 @@ export class DirectoryTree<Tag> {
     return parent.children?.get(nameKey(name, nameBytes));
   }
 
-  /** Moves `node` with all that is below it; O(1). */
+  /** Moves `node` with all that is below it; takes it out where that is below itself, for then a loss hid something. */
   move(
     node: DirectoryNode<Tag>,
     parent: DirectoryNode<Tag> | null,
@@ -70,6 +70,7 @@ export class DirectoryTree<Tag> {
     nameBytes?: Uint8Array,
   ): void {
     this.#unlink(node);
+    for (let at = parent; at !== null; at = at.parent) if (at === node) return;
     node.parent = parent;
     node.name = name;
     node.nameBytes = nameBytes;

@@ -168,7 +168,7 @@ const CASES: Readonly<
       writeFileSync(at("f"), "");
     },
     work: (at) => exchange(at("z/d"), at("f")),
-    told: ["create file z/d", "rename directory z/d -> f"],
+    told: ["create file z/d", "remove file f", "rename directory z/d -> f"],
   },
   "two directories exchanged": {
     before(at) {
@@ -182,22 +182,53 @@ const CASES: Readonly<
       "create directory z/y",
       "create directory z/y/e",
       "create file z/y/f",
+      "remove directory d/e",
+      "remove file d/f",
       "rename directory z/y -> d",
     ],
   },
   "a directory in the place of the one that it was in": {
-    before: (at) => mkdirSync(at("d/e/f"), { recursive: true }),
+    before(at) {
+      mkdirSync(at("a/b/c"), { recursive: true });
+      writeFileSync(at("a/f"), "");
+    },
     work(at) {
-      renameSync(at("d/e"), at("e"));
-      renameSync(at("e"), at("d"));
+      renameSync(at("a/b"), at("t"));
+      rmSync(at("a"), { recursive: true });
+      renameSync(at("t"), at("a"));
     },
     told: [
-      "create directory d",
-      "create directory d/f",
-      "remove directory d",
-      "remove directory d/e",
-      "remove directory d/e/f",
+      "create directory a",
+      "create directory a/c",
+      "remove directory a",
+      "remove directory a/b",
+      "remove directory a/b/c",
+      "remove file a/f",
     ],
+  },
+  "a directory in the place of another that was not empty": {
+    before(at) {
+      mkdirSync(at("a"));
+      mkdirSync(at("b"));
+      writeFileSync(at("a/f"), "");
+      writeFileSync(at("b/g"), "");
+    },
+    work(at) {
+      rmSync(at("b/g"));
+      renameSync(at("a"), at("b"));
+    },
+    told: ["remove file b/g", "rename directory a -> b"],
+  },
+  "a file in the place of a directory": {
+    before(at) {
+      writeFileSync(at("f"), "");
+      mkdirSync(at("d"));
+    },
+    work(at) {
+      rmSync(at("d"), { recursive: true });
+      renameSync(at("f"), at("d"));
+    },
+    told: ["remove directory d", "rename file f -> d"],
   },
   "a directory in the place of a file": {
     before: (at) => writeFileSync(at("f"), "old"),

@@ -10,6 +10,7 @@ import {
   decodeMoves,
   FanotifyBatch,
   type FanotifyRecord,
+  lastLoss,
   nameAt,
   pidfdOf,
 } from "../backends/fanotify/decode.ts";
@@ -160,6 +161,13 @@ test("names of every length end where they end", () => {
       assert.equal(record!.name, name);
     }
   }
+});
+
+test("the last loss of a batch is found", () => {
+  const loss = event(FAN_Q_OVERFLOW, []);
+  const other = event(FAN_DELETE | FAN_ONDIR, []);
+  assert.equal(lastLoss(batchOf(other, other)), -1);
+  assert.equal(lastLoss(batchOf(loss, other, loss, other)), loss.length + other.length);
 });
 
 test("an overflow record has no info and no pid", () => {

@@ -7,7 +7,7 @@ import test from "node:test";
 import type { WatchOptions } from "../mod.ts";
 import { exchange } from "./exchange.ts";
 import { Ground, Seen } from "./ground.ts";
-import { isRoot } from "./runtime.ts";
+import { isRoot, testAsNobody } from "./runtime.ts";
 
 const OPTIONS: WatchOptions = { backend: "fanotify", events: ["create", "rename", "remove"] };
 
@@ -141,5 +141,44 @@ for (const [name, { before, work, told }] of Object.entries(CASES)) {
     }
     writeFileSync(at("end"), "");
     assert.deepEqual(await seen.upTo("end"), []);
+  });
+}
+
+/** Renames out of the watched directory and into it, and what is told of them: with a mark on the filesystem, or on directories. */
+const MOVES: Readonly<
+  Record<string, { readonly moves: string; readonly told: readonly string[] }>
+> = {
+  "a move out that is repeated": {
+    moves: "out in out",
+    told: ["rename.out a", "rename.in a", "+rename.out a"],
+  },
+  "a move in that is repeated": {
+    moves: "in out in",
+    told: ["rename.in a", "rename.out a", isRoot ? "+rename.in a" : "rename.in a"],
+  },
+};
+
+for (const [name, { moves, told }] of Object.entries(MOVES)) {
+  test(name, { timeout: 30_000 }, async () => {
+    using ground = new Ground();
+    const at = (path: string) => join(ground.path, path);
+    for (const path of ["in", "out"]) mkdirSync(at(path));
+    const steps = moves.split(" ");
+    writeFileSync(at(steps[0] === "out" ? "in/a" : "out/a"), "");
+    await using seen = new Seen(at("in"), at("in"), OPTIONS);
+    await seen.watcher.ready;
+    for (const to of steps) renameSync(at(to === "out" ? "in/a" : "out/a"), at(`${to}/a`));
+    for (const line of told) {
+      const { kind, path, synthetic } = await seen.next(line);
+      assert.equal(`${synthetic ? "+" : ""}${kind} ${path.slice(at("in").length + 1)}`, line);
+    }
+    writeFileSync(at("in/end"), "");
+    assert.deepEqual(await seen.upTo("end"), []);
+  });
+}
+
+if (isRoot) {
+  test("moves as nobody, with marks on directories", { timeout: 60_000 }, async () => {
+    await testAsNobody("tests/merged_records_test.ts", Object.keys(MOVES).length, 50_000);
   });
 }

@@ -256,7 +256,7 @@ for (const backend of ["inotify", "fanotify"] as const) {
 
 if (isRoot) {
   test("all of this as nobody", { timeout: 240_000 }, async () => {
-    await testAsNobody("tests/recovery_test.ts", 11, 200_000);
+    await testAsNobody("tests/recovery_test.ts", 13, 200_000);
   });
 }
 

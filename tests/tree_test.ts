@@ -133,6 +133,17 @@ test("bytes: what system calls take, the raw names as they are", () => {
   assert.deepEqual([top, raw, below].map((node) => node.isText), [true, false, false]);
 });
 
+test("a directory that is to be below itself is taken out", () => {
+  const tree = new DirectoryTree<null>();
+  const top = tree.add(null, "/top", null);
+  const a = tree.add(top, "a", null);
+  const b = tree.add(a, "b", null);
+  tree.move(a, b, "c");
+  assert.equal(tree.child(top, "a"), undefined);
+  assert.equal(tree.child(b, "c"), undefined);
+  assert.equal(tree.path(b), "/top/a/b");
+});
+
 test("whether a path is text follows a rename", () => {
   const tree = new DirectoryTree<null>();
   const top = tree.add(null, "/top", null);

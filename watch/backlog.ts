@@ -76,6 +76,13 @@ export class Backlog {
     this.#pending.length = 0;
   }
 
+  /** Passes over all that is queued behind the oldest batch. */
+  skip(): void {
+    this.#pending.length = 1;
+    while (this.#read()) this.#group.recycle(this.#pending.pop()!.batch);
+    this.#formerPlaces.clear();
+  }
+
   /** What is queued was processed. */
   caughtUp(): void {
     this.#formerPlaces.clear();
@@ -99,6 +106,11 @@ export class Backlog {
   /** Where a directory that is gone was at byte `at` of the stream, if another one was renamed over it since. */
   placeUntilReplaced(key: HandleKey, at: number): Place | undefined {
     return this.#formerPlaces.untilReplaced(key, at);
+  }
+
+  /** Whether records behind byte `at` of the stream were lost, as far as it was read ahead. */
+  isLossBehind(at: number): boolean {
+    return this.#formerPlaces.isLossBehind(at);
   }
 
   /** Whether a record behind byte `at` of the stream gives the name of a directory to another one, or to none. */

@@ -17,6 +17,8 @@ import { Turns } from "./turns.ts";
 export class Differences {
   readonly #libc: Libc;
   readonly #feed: Feed;
+  /** How long it waited for the consumer, in ms. */
+  waited = 0;
   #isStopped = false;
   #resume: (() => void) | undefined;
 
@@ -84,9 +86,11 @@ export class Differences {
       }
       this.#feed.flush();
       if (!turns.isOver && !sink.full) continue;
+      const start = performance.now();
       while (sink.full && !this.#isStopped) {
         await new Promise<void>((resolve) => this.#resume = resolve);
       }
+      this.waited += performance.now() - start;
       await turns.next();
     }
     this.#feed.flush();

@@ -273,6 +273,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     return mark !== undefined && this.#backlog.isInFlux(mark.key, this.#sequence);
   }
 
+  protected override get isLossAhead(): boolean {
+    return this.#backlog.isLossBehind(this.#sequence);
+  }
+
   protected override get position(): number {
     return this.#sequence;
   }
@@ -357,14 +361,17 @@ export class FanotifyHub extends TreeHub<Mark> {
       about.offset = at;
       this.#sequence = first + at;
       if ((record.bits & FAN_Q_OVERFLOW) !== 0) {
+        // While this record is queued more is lost without another one: what is behind it may have gaps.
+        this.#backlog.skip();
+        this.#sequence = this.group.bytesRead - 1;
         this.lostAll("the kernel's queue was full (fs.fanotify.max_queued_events)");
-      } else {
-        if (!this.#isPlaced(record)) return false;
-        const { pid } = record;
-        about.pid = pid;
-        about.actor = this.#backlog.actorOf(pid, pending);
-        this.#happened(record, about);
+        return true;
       }
+      if (!this.#isPlaced(record)) return false;
+      const { pid } = record;
+      about.pid = pid;
+      about.actor = this.#backlog.actorOf(pid, pending);
+      this.#happened(record, about);
       pending.next = end;
       this.#sequence = first + end - 1; // behind this record, before the next
     }
@@ -547,9 +554,9 @@ export class FanotifyHub extends TreeHub<Mark> {
     const knowing = this.knowing(source, name, nameBytes, about.exchange);
     this.moved(source, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (key === undefined) return;
-    if (from !== undefined && first === undefined) {
-      this.#merged.named(key, { directory: from, name, nameBytes });
-    }
+    const old = from && { directory: from, name, nameBytes };
+    if (old !== undefined && first === undefined) this.#merged.named(key, old);
+    if (old !== undefined && to === undefined) this.#merged.movedOut(key, old, isDirectory);
     if (to !== undefined) {
       const place = { directory: to, name: newName, nameBytes: newNameBytes };
       this.#merged.renamed(key, place, isDirectory, !this.isLinked(to));
@@ -741,15 +748,21 @@ export class FanotifyHub extends TreeHub<Mark> {
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.#backlog.readAhead()) return false;
       const now = circumstances();
-      for (const { key, isDirectory, last, actual } of inOrder(astray)) {
+      for (const { key, isDirectory, last, actual, hasLeft } of inOrder(astray)) {
         const node = isDirectory ? this.#table.get(key, 0) : undefined;
         if (node !== undefined && actual !== undefined) {
           this.targetsMoved(node, now);
           this.tree.move(node, actual.directory, actual.name, actual.nameBytes);
         }
         if (last === undefined) this.found(actual!, isDirectory, now);
-        else if (actual === undefined) this.gone(last, isDirectory, now);
-        else {
+        else if (actual === undefined) {
+          const { directory, name, nameBytes } = last;
+          if (!hasLeft) this.gone(last, isDirectory, now);
+          else {
+            this.moved(directory, name, nameBytes, undefined, "", undefined, isDirectory, now);
+            if (node !== undefined) this.#abandon(node);
+          }
+        } else {
           this.moved(
             last.directory,
             last.name,
@@ -826,7 +839,13 @@ export class FanotifyHub extends TreeHub<Mark> {
     const now = this.#wholes.locate(key);
     const isHidden = now === undefined && !mayOpen(this.libc); // until a file descriptor is free
     const place = this.#backlog.placeBeforeMove(key, this.#sequence) ??
-      (now === "gone" ? this.#lastPlace(key) : isHidden ? undefined : now ?? NOWHERE);
+      (this.isLossAhead
+        ? NOWHERE // nobody knows: what moved it may be lost
+        : now === "gone"
+        ? this.#lastPlace(key)
+        : isHidden
+        ? undefined
+        : now ?? NOWHERE);
     if (place === undefined) return undefined;
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);
@@ -862,6 +881,9 @@ export class FanotifyHub extends TreeHub<Mark> {
       if (this.#isWhole(node) && !this.isMarked(node)) this.#forgetUnlessAbove(node);
     }
     this.#last = undefined;
+    this.#merged.clear();
+    this.#relinked.clear();
+    this.#renamedTo.clear();
   }
 
   /** Forgets a directory that is no target, and has none below it. */

@@ -110,6 +110,11 @@ export abstract class Hub<Home> {
     });
   }
 
+  /** Whether there is work that waits for the next time that all is processed. */
+  get isBehind(): boolean {
+    return false;
+  }
+
   /** What was queued is processed. */
   protected caughtUp(): void {
     this.#settle();

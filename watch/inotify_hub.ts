@@ -72,6 +72,9 @@ export class InotifyHub extends TreeHub<number> {
    * kernel merges a name that came into the one before if both are alike, and behind more renames nothing tells them apart.
    */
   readonly #doubtful = new Map<string, Name<number>>();
+  #isLossAhead = false;
+  /** The watches that there were before a loss. */
+  readonly #former = new Set<number>();
 
   constructor(libc: Libc, reactor: Reactor) {
     super(libc, reactor);
@@ -153,8 +156,14 @@ export class InotifyHub extends TreeHub<number> {
     node.tag.mark = undefined;
   }
 
-  protected override unlearn(node: Node<number>): void {
-    this.unmark(node);
+  protected override forgetPlaces(): void {
+    for (const wd of this.#watches.keys()) this.#former.add(wd);
+  }
+
+  /** Takes back the watches of directories that were moved to where nobody asks for them. */
+  protected override placesFound(): void {
+    for (const wd of this.#former) if (!this.#watches.has(wd)) this.#instance.remove(wd);
+    this.#former.clear();
   }
 
   protected override readAhead(): void {
@@ -203,6 +212,10 @@ export class InotifyHub extends TreeHub<number> {
     return mark !== undefined && this.#inFlux.has(mark);
   }
 
+  protected override get isLossAhead(): boolean {
+    return this.#isLossAhead;
+  }
+
   /** Pairing changes the order: what is found by looking may be told by anything, until the queue is read to its end. */
   protected override get position(): number {
     return 0;
@@ -236,6 +249,13 @@ export class InotifyHub extends TreeHub<number> {
   /** Reads once; how many records there were. */
   #read(): number {
     const records = this.#instance.read();
+    const loss = records.findIndex(({ mask }) => (mask & IN_Q_OVERFLOW) !== 0);
+    if (loss >= 0) {
+      // While this record is queued more is lost without another one: what is behind it may have gaps.
+      records.length = loss + 1;
+      this.#isLossAhead = true;
+      while (this.#instance.read().length > 0);
+    }
     this.#pairing.push(records, performance.now());
     for (const record of records) this.#noteName(record, 1);
     return records.length;
@@ -262,6 +282,7 @@ export class InotifyHub extends TreeHub<number> {
   #happened(record: InotifyRecord, to: InotifyRecord | undefined, about: Circumstances): void {
     const { wd, mask, name, nameBytes } = record;
     if ((mask & IN_Q_OVERFLOW) !== 0) {
+      this.#isLossAhead = false;
       return this.lostAll("the kernel's queue was full (fs.inotify.max_queued_events)");
     }
     const node = this.#watches.get(wd);

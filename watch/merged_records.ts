@@ -21,6 +21,11 @@ interface Track<Mark> {
   readonly key: HandleKey;
   readonly isDirectory: boolean;
   readonly names: Name<Mark>[];
+  /** How many renames of it were told. */
+  renames: number;
+  /** Whether it was moved to where nothing is known, and whether that was the last of it. */
+  hasLeft: boolean;
+  isOutside: boolean;
   /** Whether its removal was told with its creation, which may have been long after. */
   isBrief: boolean;
   /** Whether its last name was taken from it by a record of another file, or by its removal. */
@@ -37,6 +42,8 @@ export interface Astray<Mark> {
   readonly last: Name<Mark> | undefined;
   /** Where it is; undefined where it has gone. */
   readonly actual: Name<Mark> | undefined;
+  /** Whether it may have gone to where nothing is known, or come from there. */
+  readonly hasLeft: boolean;
 }
 
 /**
@@ -59,9 +66,20 @@ export class MergedRecords<Mark> {
   renamed(key: HandleKey, name: Name<Mark>, isDirectory: boolean, isOrphan: boolean): void {
     this.named(key, name);
     const track = this.#track(key, isDirectory);
-    track.isTaken = false;
+    track.isTaken = track.isOutside = false;
     track.isOrphan = isOrphan;
-    if (track.names.push(name) > 1 || track.isBrief) this.#suspects.add(track);
+    track.names.push(name);
+    if (++track.renames > 1 || track.isBrief) this.#suspects.add(track);
+  }
+
+  /** A rename took the file from this name to where nothing is known. */
+  movedOut(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
+    this.named(undefined, name);
+    const track = this.#track(key, isDirectory);
+    const last = track.names.at(-1);
+    if (last !== undefined && !isSameName(last, name)) return; // another name of the same file
+    track.hasLeft = track.isOutside = true;
+    if (++track.renames > 1 || track.isBrief) this.#suspects.add(track);
   }
 
   /** Creation and removal of the file were told by one record. */
@@ -79,8 +97,8 @@ export class MergedRecords<Mark> {
   ): "moved" | "removed" | undefined {
     let untold: "moved" | "removed" | undefined;
     for (const track of this.#suspects) {
-      const last = track.names.at(-1)!;
-      if (!isSameName(last, { directory, name, nameBytes })) continue;
+      const last = track.names.at(-1);
+      if (last === undefined || !isSameName(last, { directory, name, nameBytes })) continue;
       if (key !== undefined && isKey(track.key, 0, key)) continue;
       if (track.isDirectory && !track.isTaken) untold = track.isBrief ? "removed" : "moved";
       track.isTaken = true;
@@ -91,8 +109,8 @@ export class MergedRecords<Mark> {
   /** Where the records left a file of which they may hide something. */
   left(key: HandleKey): Name<Mark> | undefined {
     const track = this.#tracks.get(key, 0);
-    const isSuspect = track !== undefined && this.#suspects.has(track) && !track.isTaken;
-    return isSuspect ? track.names.at(-1) : undefined;
+    const isSuspect = track !== undefined && this.#suspects.has(track);
+    return isSuspect && !track.isTaken && !track.isOutside ? track.names.at(-1) : undefined;
   }
 
   /** Whether the file is somewhere else than it was told, and nobody was told where. */
@@ -113,14 +131,16 @@ export class MergedRecords<Mark> {
     isThere: (name: Name<Mark>, key: HandleKey) => boolean,
   ): Astray<Mark>[] {
     const found: Astray<Mark>[] = [];
-    for (const { key, isDirectory, names, isTaken, isOrphan } of this.#suspects) {
-      const last = names.at(-1)!;
+    for (const track of this.#suspects) {
+      const { key, isDirectory, names, isTaken, isOutside, isOrphan, hasLeft } = track;
+      const last = names.at(-1);
       // What was left in a directory that has gone, or left, went with it.
-      const isLeft = !isTaken && (isOrphan || isKnown(last.directory));
+      const isLeft = last !== undefined && !isTaken && !isOutside &&
+        (isOrphan || isKnown(last.directory));
       if (isLeft && isThere(last, key)) continue;
       const actual = names.find((name) => isKnown(name.directory) && isThere(name, key));
       if (!isLeft && actual === undefined) continue;
-      found.push({ key, isDirectory, last: isLeft ? last : undefined, actual });
+      found.push({ key, isDirectory, last: isLeft ? last : undefined, actual, hasLeft });
     }
     return found;
   }
@@ -137,6 +157,9 @@ export class MergedRecords<Mark> {
       key,
       isDirectory,
       names: [],
+      renames: 0,
+      hasLeft: false,
+      isOutside: false,
       isBrief: false,
       isTaken: false,
       isOrphan: false,

@@ -55,6 +55,7 @@ interface Way {
 /** What feeds a feed: a hub, or what is its alone. */
 type Source =
   & Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "settled" | "remove">
+  & Partial<Pick<Hub<unknown>, "isBehind">>
   & Partial<Pick<Hub<unknown>, "gaps">>;
 
 /** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
@@ -80,13 +81,17 @@ export async function openTarget(
         ...(target.only === undefined ? { only: undefined } : { only: target.only }),
       } as ConstructorParameters<typeof Feed>[0],
     );
+    let hub: Source | undefined;
+    const settled = async () => {
+      do await hub?.settled(); while (hub?.isBehind);
+    };
     const recovers = RECOVERS.has(way.by) && settings.recover === "diff";
     const recovery = recovers && settings.filter.tellsOfTree
-      ? new Recovery(await openLibc(), feed, true)
+      ? new Recovery(await openLibc(), feed, settled)
       : undefined;
     feed.recovery = recovery;
     try {
-      const hub = await way.open(feed, isWanted);
+      hub = await way.open(feed, isWanted);
       sink.onDropped = (events) => recovery?.dropped(events);
       // What is announced is told once the queue is read: until then records may tell it again.
       if (init.isLate) void hub.settled().then(() => recovery?.begin());

@@ -104,6 +104,27 @@ export class Picture {
     }
   }
 
+  /** Whether an event cannot follow what is known, because something in between was lost. */
+  contradicts({ kind, path, pathBytes, from, fromBytes, isDirectory }: FileEvent): boolean {
+    const effect = EFFECTS.get(kind);
+    if (effect === undefined) return false;
+    const { index } = this;
+    const there = this.#find(path, pathBytes) ?? NONE;
+    const isFilled = there !== NONE && index.firstChild(there) !== NONE;
+    if (effect === "removes") return isFilled && kind !== "rename.out";
+    const directory = this.#directoryOf(path, pathBytes);
+    if (directory === NONE) return true;
+    const isOther = (entry: number) =>
+      entry !== NONE && index.isDirectory(entry) !== (isDirectory === true);
+    if (isOther(there)) return true;
+    if (effect === "adds") return false;
+    const entry = this.#find(from!, fromBytes);
+    if (entry === undefined) return false;
+    if (entry === NONE) return there === NONE;
+    if (isOther(entry) || (isFilled && there !== entry)) return true;
+    return directory !== undefined && this.#isWithin(directory, entry);
+  }
+
   /** Takes back an event that the consumer did not get. */
   undo(event: FileEvent): void {
     switch (EFFECTS.get(event.kind)) {
@@ -151,7 +172,7 @@ export class Picture {
 
   #add(event: FileEvent): boolean {
     const { index } = this;
-    if (!this.#locate(event.path, event.pathBytes, true)) return true;
+    if (!this.#locateNew(event.path, event.pathBytes)) return true;
     const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
     const known = index.child(directory, bytes, start, end);
@@ -184,7 +205,10 @@ export class Picture {
   ): boolean {
     const { index } = this;
     const entry = this.#find(from, fromBytes);
-    if (!this.#locate(path, pathBytes, true)) return true;
+    if (!this.#locateNew(path, pathBytes)) {
+      if (entry !== undefined && entry !== NONE) index.remove(entry);
+      return true;
+    }
     const { directory, bytes, start, end } = this.#place;
     const there = index.child(directory, bytes, start, end);
     if (entry === undefined || entry === NONE) {
@@ -195,9 +219,8 @@ export class Picture {
       return true;
     }
     if (entry === there) return true;
-    for (let at = directory; at !== ROOT; at = index.parent(at)) {
-      if (at === entry) return true; // not below itself: what would make sense of it was lost
-    }
+    // Not below itself: what would make sense of it was lost.
+    if (this.#isWithin(directory, entry)) return true;
     index.move(entry, directory, bytes, start, end);
     if (there !== NONE) {
       index.remove(there); // last, for it may have been in there
@@ -206,12 +229,43 @@ export class Picture {
     return true;
   }
 
+  #isWithin(entry: number, above: number): boolean {
+    for (let at = entry; at !== ROOT; at = this.index.parent(at)) if (at === above) return true;
+    return above === ROOT;
+  }
+
+  /** The directory of a path; `NONE` where it is known not to be there, undefined where nothing is known of it. */
+  #directoryOf(text: string, path: Uint8Array = encodeText(text)): number | undefined {
+    const { index } = this;
+    let directory = ROOT;
+    for (let at = this.#skip;;) {
+      const end = path.indexOf(SLASH, at);
+      if (end < 0) return directory;
+      const child = index.child(directory, path, at, end);
+      if (child === NONE) return index.isListed(directory) ? NONE : undefined;
+      if (!index.isDirectory(child)) return NONE;
+      directory = child;
+      at = end + 1;
+    }
+  }
+
   /** The entry of a path; `NONE` where its directory does not have it, undefined where the directory is not known. */
   #find(text: string, path: Uint8Array | undefined): number | undefined {
-    if (!this.#locate(text, path, false)) return undefined;
+    if (!this.#locate(text, path, false)) {
+      return this.#directoryOf(text, path) === NONE ? NONE : undefined;
+    }
     const { directory, bytes, start, end } = this.#place;
     const entry = this.index.child(directory, bytes, start, end);
     return entry === NONE && !this.index.isListed(directory) ? undefined : entry;
+  }
+
+  /**
+   * Finds the place of a name that came. A directory on the way that is not known enters the picture, but for one that is
+   * known not to be there: what came before it was not told, or was told to be over.
+   */
+  #locateNew(text: string, path: Uint8Array | undefined): boolean {
+    if (this.#locate(text, path, false)) return true;
+    return this.#directoryOf(text, path) !== NONE && this.#locate(text, path, true);
   }
 
   /**

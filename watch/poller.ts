@@ -22,7 +22,7 @@ import { circumstances, type Feed } from "./feed.ts";
 export const INTERVAL = 1000;
 
 /** A look that takes long makes the pause longer, to this many times its length: looking takes a tenth of the time. */
-const PAUSE = 9;
+export const PAUSE = 9;
 
 /** How long to pause after a look that began at `start`, on the clock of `performance.now()`, in ms. */
 export function pauseAfter(start: number): number {

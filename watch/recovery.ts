@@ -2,6 +2,10 @@
  * Repairs what a loss broke: keeps a picture of what the consumer knows, compares it with the tree after a loss, and tells
  * the difference.
  *
+ * Reading goes on meanwhile. What is read after a directory was looked at may have happened before: then it is told
+ * already, or it is of a state that is over, and to follow it leads astray. So what was read while a comparison ran, or
+ * was queued by its end, is checked by another one, until one was not disturbed.
+ *
  * @module
  */
 
@@ -10,8 +14,8 @@ import type { FileEvent } from "../classify/event.ts";
 import type { Libc } from "../ffi/port.ts";
 import { Differences } from "./differences.ts";
 import type { Feed } from "./feed.ts";
-import { Picture } from "./picture.ts";
-import { pauseAfter } from "./poller.ts";
+import { isStructural, Picture } from "./picture.ts";
+import { PAUSE, pauseAfter } from "./poller.ts";
 
 /** Directories that nobody tells of, as long as there are any: their paths as events spell them. */
 export type Uncovered = () => readonly Uint8Array[];
@@ -21,8 +25,7 @@ export class Recovery {
   readonly #feed: Feed;
   readonly #differences: Differences;
   readonly #picture: Picture;
-  /** Whether losses are repaired; else only what a limit leaves uncovered is looked at. */
-  readonly #repairs: boolean;
+  readonly #settled: (() => Promise<void>) | undefined;
   /** Since when something may be missing, in ms since the epoch. */
   #since: number | undefined;
   /** How many losses there were. */
@@ -31,11 +34,17 @@ export class Recovery {
   /** Whether names are being learned, or were since all was read: what is still queued may be of names that are known. */
   #isLearning = false;
   #isListing = false;
-  /** Between a loss and the first time that all was read behind the comparison, records may tell what it told. */
+  /** Whether a loss was told that is not to be compared yet. */
+  #isAwaited = false;
+  /** Whether a loss is not recovered yet: records may tell what is known, or is over. */
+  #isRecovering = false;
+  /** When the last comparison began, in ms since the epoch. */
+  #comparedAt = 0;
+  /** Whether names came or went since then, as records say. */
+  #isDisturbed = false;
+  #endPause: (() => void) | undefined;
+  /** From a look at what is uncovered until all is read that was queued then, records may tell what it told. */
   #overlaps = false;
-  /** The time of an exchange that a comparison may have told before, since the last loss. */
-  #exchanged: number | undefined;
-  #isRechecked = false;
   /** Events that the comparison found: the picture has them. */
   readonly #found = new Set<FileEvent>();
   #uncovered: Uncovered | undefined;
@@ -46,11 +55,15 @@ export class Recovery {
   #isPollDue = false;
   #pollTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(libc: Libc, feed: Feed, repairs: boolean) {
+  /**
+   * `settled` resolves once everything was told that is queued now; without it losses are not repaired, and only what a
+   * limit leaves uncovered is looked at.
+   */
+  constructor(libc: Libc, feed: Feed, settled?: () => Promise<void>) {
     this.#feed = feed;
     this.#differences = new Differences(libc, feed);
     this.#picture = new Picture(feed.directory);
-    this.#repairs = repairs;
+    this.#settled = settled;
   }
 
   /** The tree has another path now. */
@@ -68,17 +81,21 @@ export class Recovery {
     void this.#run();
   }
 
-  /** Something was lost since that time, in ms since the epoch. */
-  lost(time: number): void {
-    if (!this.#repairs) return;
-    this.#isRechecked = false;
-    this.#lost(time);
+  /** Something was lost: what is read from now on may be known already. {@linkcode lost} follows. */
+  lostSome(): void {
+    if (this.#settled === undefined) return;
+    this.#isRecovering = true;
+    this.#isAwaited = true;
   }
 
-  #lost(time: number): void {
+  /** Something was lost since that time, in ms since the epoch. */
+  lost(time: number): void {
+    if (this.#settled === undefined) return;
     this.#losses++;
     this.#since = Math.min(time, this.#since ?? time);
-    this.#overlaps = true;
+    this.#isRecovering = true;
+    this.#isAwaited = false;
+    this.#endPause?.();
     void this.#run();
   }
 
@@ -122,28 +139,26 @@ export class Recovery {
 
   /** Notes what is about to be told; what of it is news. */
   note(events: FileEvent[]): FileEvent[] {
-    const mayBeKnown = this.#overlaps && !this.#isLearning;
+    const mayBeKnown = (this.#overlaps || this.#isRecovering) && !this.#isLearning;
     if (!mayBeKnown && this.#found.size === 0) {
       for (const event of events) this.#picture.apply(event);
       return events;
     }
-    if (this.#overlaps) this.#exchanged ??= events.find(isExchange)?.time;
-    return events.filter((event) =>
-      this.#found.delete(event) || this.#picture.apply(event) || !mayBeKnown
-    );
+    return events.filter((event) => {
+      if (this.#found.delete(event)) return true;
+      if (this.#isRecovering && isStructural(event.kind)) {
+        this.#isDisturbed = true;
+        // What led to it was lost, and what it led to is found by looking.
+        if (mayBeKnown && this.#picture.contradicts(event)) return false;
+      }
+      return this.#picture.apply(event) || !mayBeKnown;
+    });
   }
 
   /** All that was queued has been told. */
   caughtUp(): void {
     if (!this.#isListing) this.#isLearning = false;
-    if (this.#since !== undefined || this.#isPollDue) return;
-    this.#overlaps = false;
-    const exchanged = this.#exchanged;
-    this.#exchanged = undefined;
-    // What an exchange leaves does not show whether it was told before; and told twice, it is undone.
-    if (exchanged === undefined || this.#isRechecked || !this.#repairs) return;
-    this.#isRechecked = true;
-    this.#lost(exchanged);
+    if (!this.#isPollDue) this.#overlaps = false;
   }
 
   /** The consumer has room again. */
@@ -154,6 +169,7 @@ export class Recovery {
   stop(): void {
     clearTimeout(this.#pollTimer);
     this.#differences.stop();
+    this.#endPause?.();
   }
 
   /** Compares as long as there is anything to compare. */
@@ -161,33 +177,79 @@ export class Recovery {
     if (this.#isRunning) return;
     this.#isRunning = true;
     try {
-      for (;;) {
-        const { unlisted } = this.#picture;
-        if (this.#since !== undefined) {
-          const [time, losses, start] = [this.#since, this.#losses, Date.now()];
-          // All that is not listed yet is looked at as well.
-          unlisted.length = 0;
-          await this.#tell(since(time * 1000));
-          if (this.#differences.isStopped) return;
-          // What was lost meanwhile happened after this comparison began.
-          this.#since = losses === this.#losses ? undefined : start;
-          if (this.#since === undefined) this.#feed.recovered();
-        } else if (this.#isPollDue) {
-          await this.#poll();
-          if (this.#differences.isStopped) return;
-          this.#isPollDue = false;
-        } else if (unlisted.length > 0 && this.#repairs) {
-          this.#isLearning = this.#isListing = true;
-          await this.#tell(KNOWN, unlisted.splice(0));
-          this.#isListing = false;
-          if (this.#differences.isStopped) return;
-        } else return;
-      }
+      while (!this.#differences.isStopped && await this.#step());
     } catch (error) {
       this.#feed.sink.fail(error);
     } finally {
       this.#isRunning = false;
     }
+  }
+
+  /** Does what is to be done next; false where that is nothing. */
+  async #step(): Promise<boolean> {
+    this.#feed.flush(); // the picture has what was told before
+    const { unlisted } = this.#picture;
+    if (this.#since !== undefined) {
+      const [time, losses] = [this.#since, this.#losses];
+      // All that is not listed yet is looked at as well.
+      unlisted.length = 0;
+      await this.#compare(since(time * 1000));
+      // What was lost meanwhile happened after this comparison began.
+      this.#since = losses === this.#losses ? undefined : this.#comparedAt;
+      return true;
+    }
+    if (this.#isPollDue) {
+      await this.#poll();
+      this.#isPollDue = this.#differences.isStopped;
+      return true;
+    }
+    if (this.#settled === undefined) return false;
+    if (unlisted.length > 0) {
+      this.#isLearning = this.#isListing = true;
+      await this.#tell(KNOWN, unlisted.splice(0));
+      this.#isListing = false;
+      return true;
+    }
+    if (!this.#isRecovering || this.#isAwaited) return false;
+    await this.#settled();
+    this.#feed.flush();
+    if (this.#since !== undefined || this.#isAwaited || this.#isPollDue) return true;
+    if (this.#isDisturbed) await this.#check();
+    else {
+      this.#isRecovering = false;
+      this.#feed.recovered();
+    }
+    return true;
+  }
+
+  /** Compares once more, and pauses where that was not enough. */
+  async #check(): Promise<void> {
+    const judge = since(this.#comparedAt * 1000);
+    // Nothing was lost since then: what changed in files was told, but for those that nobody tells of.
+    const isTold = this.#uncovered === undefined;
+    const [start, waited] = [performance.now(), this.#differences.waited];
+    await this.#compare(isTold ? { ...judge, changed: () => undefined } : judge);
+    const worked = performance.now() - start - (this.#differences.waited - waited);
+    if (this.#isDisturbed) await this.#pause(worked * PAUSE);
+  }
+
+  async #compare(judge: Judge): Promise<void> {
+    this.#comparedAt = Date.now();
+    this.#isDisturbed = false;
+    await this.#tell(judge);
+  }
+
+  /** Waits that many ms, or until something was lost, or it is stopped. */
+  #pause(ms: number): Promise<void> {
+    if (this.#differences.isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#endPause?.(), ms);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        this.#endPause = undefined;
+        resolve();
+      };
+    });
   }
 
   #pollLater(start: number): void {
@@ -212,7 +274,7 @@ export class Recovery {
     if (now.length > 0) return this.#pollLater(start);
     this.#uncovered = undefined;
     this.#picture.index.dropStatus();
-    if (this.#repairs) this.#feed.recovered();
+    if (this.#settled !== undefined) this.#feed.recovered();
   }
 
   #entries(paths: readonly Uint8Array[]): number[] {
@@ -223,8 +285,4 @@ export class Recovery {
     const differences = compare(this.#differences.ground(), this.#picture.index, judge, from);
     await this.#differences.tellAll(differences, (event) => this.#found.add(event));
   }
-}
-
-function isExchange({ attributes }: FileEvent): boolean {
-  return attributes.exchange === true;
 }

@@ -111,7 +111,8 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   #caughtUpAt = Date.now();
   /** Since when events may be missing; undefined while none are. */
   #lostSince: number | undefined;
-  /** Whether more was lost while the tree was repaired. */
+  /** Whether the tree is being repaired, and whether more was lost meanwhile. */
+  #isRepairing = false;
   #repairAgain = false;
 
   constructor(libc: Libc, reactor: Reactor) {
@@ -119,41 +120,64 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.looker = new Looker(libc);
   }
 
-  /** Takes what is known of directories for outdated, but for the targets; called when events were lost. */
+  /** Takes what is known of directories outside of all targets for outdated; called when events were lost. */
   protected forgetPlaces(): void {}
+
+  /** The directories have been found again after a loss. */
+  protected placesFound(): void {}
 
   /** After a loss the directories have to be found again before the difference can be told. */
   protected override lostAll(reason: string): void {
     super.lostAll(reason);
-    const isRepairing = this.#lostSince !== undefined;
+    for (const feed of this.homes.keys()) feed.recovery?.lostSome();
     this.#lostSince = Math.min(this.#lostSince ?? Infinity, this.#caughtUpAt);
     this.forgetPlaces();
-    if (isRepairing) this.#repairAgain = true;
-    else {void this.#repair().catch((error) => {
-        for (const feed of this.homes.keys()) feed.sink.fail(error);
-      });}
+    // What was known is no better than nothing: a name may be another directory's by now, and a directory anywhere.
+    for (const home of new Set(this.homes.values())) this.#forgetBelow(home);
+    this.#repairAgain = true;
+    if (this.#isRepairing) return;
+    void this.#repair().catch((error) => {
+      for (const feed of this.homes.keys()) feed.sink.fail(error);
+    });
   }
 
-  /** Arms what appeared while events were lost, takes back what went, and lets the feeds tell the difference. */
+  /** Forgets the directories that are no targets and have none below; whether there are any. */
+  #forgetBelow(node: Node<Mark>): boolean {
+    const children = [...node.children?.values() ?? []];
+    const kept = children.filter((child) => this.#forgetBelow(child));
+    if (node.tag.anchors.length > 0) return true;
+    this.forget(node);
+    if (kept.length === 0) this.tree.remove(node);
+    return kept.length > 0;
+  }
+
+  /** Arms the directories anew, and lets the feeds tell the difference. */
   async #repair(): Promise<void> {
-    do {
+    this.#isRepairing = true;
+    while (this.#repairAgain) {
       this.#repairAgain = false;
       for (const home of new Set(this.homes.values())) {
         if (this.wayFrom(home) !== null) continue; // a filesystem's mark covers it
         if (home.tag.anchors.length === 0) continue;
-        const before = [...this.tree.subtree(home)];
-        const met = new Set<Node<Mark>>();
         try {
-          await this.#armTree(home, () => !this.isClosed, met);
+          await this.#armTree(home, () => !this.isClosed);
         } catch (error) {
           if (!(error instanceof SystemError)) throw error;
           this.#endFeeds(home, error.message);
         }
-        for (const node of before) if (!met.has(node)) this.#recheck(node);
       }
-    } while (this.#repairAgain);
-    const since = this.#lostSince!;
+    }
+    this.#isRepairing = false;
+    this.#repaired();
+  }
+
+  /** Lets the feeds tell the difference, unless directories wait for what is queued to be processed. */
+  #repaired(): void {
+    const since = this.#lostSince;
+    if (since === undefined || this.#isRepairing) return;
+    for (const found of this.#deferred.values()) if (found === undefined) return;
     this.#lostSince = undefined;
+    this.placesFound();
     for (const feed of this.homes.keys()) feed.recovery?.lost(since);
   }
 
@@ -185,6 +209,9 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** Whether a record that was read, and is not processed yet, is of a directory that comes into this one, or leaves it. */
   protected abstract isInFlux(node: Node<Mark>): boolean;
 
+  /** Whether a record that was read, and is not processed yet, says that some were lost. */
+  protected abstract get isLossAhead(): boolean;
+
   /** The place in the stream of the record in hand. */
   protected abstract get position(): number;
 
@@ -202,28 +229,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    */
   protected isOutdated(node: Node<Mark>, from: Node<Mark> | null = null): boolean {
     this.readAhead();
+    if (this.isLossAhead) return true; // what gives it to another one may be lost
     for (let at = node; at !== from && at.parent !== null; at = at.parent) {
       if (this.isGivenUp(at.parent, at.name, at.nameBytes)) return true;
     }
     return false;
-  }
-
-  /** A directory that was watched is not where it was any more. */
-  protected unlearn(node: Node<Mark>): void {
-    this.forget(node);
-  }
-
-  /** A directory was not met where it was known: it may have been renamed in the meantime, or be gone. */
-  #recheck(node: Node<Mark>): void {
-    if (!this.isLinked(node) || this.isClosed) return;
-    try {
-      this.mark(node);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      if (error instanceof WatchLimitError) return; // which says nothing of where it is
-      this.unlearn(node);
-      this.tree.remove(node);
-    }
   }
 
   /** Whether a directory that was just seen elsewhere has left this place, as what is queued says. */
@@ -252,12 +262,20 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
     this.#deferred.clear();
     for (const [node, found] of deferred) {
       if (this.feedsOf(node).length === 0 || !this.isLinked(node)) continue;
-      if (found === undefined ? !this.isMarked(node) : node.tag.unseen !== undefined) {
-        this.#armAll(node, found && { ...found, feeds: node.tag.unseen! });
+      // One that is marked may have been another directory then, if that was lost.
+      if (found === undefined) this.#armAll(node, undefined);
+      else if (node.tag.unseen !== undefined) {
+        this.#armAll(node, { ...found, feeds: node.tag.unseen });
       }
     }
+    this.#repaired();
     this.#retry();
     super.caughtUp();
+  }
+
+  /** Whether directories wait until more is processed, to be looked into then. */
+  override get isBehind(): boolean {
+    return this.#deferred.size > 0;
   }
 
   // --- who wants what ---
@@ -367,6 +385,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
    * records are about to change. All that hangs on it goes over to `node`.
    */
   protected absorb(known: Node<Mark>, node: Node<Mark>): void {
+    if (isWithin(node, known)) { // what is above it is another directory by now, which a loss hid
+      known.tag.mark = undefined;
+      this.#defer(known, undefined);
+      return;
+    }
     for (const child of [...(known.children?.values() ?? [])]) {
       this.tree.move(child, node, child.name, child.nameBytes);
     }
@@ -702,12 +725,11 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   async #armTree(
     root: Node<Mark>,
     isWanted: () => boolean,
-    met?: Set<Node<Mark>>,
   ): Promise<void> {
     const waiting = [root];
     const turns = new Turns();
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
-      met?.add(node);
+      if (node !== root && !this.isLinked(node)) continue; // forgotten meanwhile
       waiting.push(...this.#armOne(node, node === root, undefined));
       if (turns.isOver) await turns.next();
     }
@@ -790,15 +812,17 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   #armOne(node: Node<Mark>, isRoot: boolean, found: Finding | undefined): Node<Mark>[] {
     // What is seen counts only if the path leads to the directory all the time.
     const from = this.wayFrom(node);
+    const isRepair = found === undefined && this.#lostSince !== undefined;
     const isSure = () => {
       if (from === node) return true;
-      if (found !== undefined) this.#awaitChanges(node, from);
+      if (found !== undefined || isRepair) this.#awaitChanges(node, from);
       return isRoot || !this.isOutdated(node, from);
     };
     /** It is not where it was, unless the path is another one's now. */
     const vanished = (): Node<Mark>[] => {
       if (isSure()) {
         this.#hide(node, found);
+        if (isRepair) this.forget(node);
         if (from !== node) this.tree.remove(node);
       } else this.#defer(node, found);
       return [];
@@ -1006,7 +1030,7 @@ export abstract class TreeHub<Mark> extends Hub<Node<Mark>> {
   /** What compares the names that the feed knows with those that are there; undefined where it asked for neither. */
   #recovery(feed: Feed): Recovery | undefined {
     if (feed.recovery === undefined && feed.filter.tellsOfTree) {
-      feed.recovery = new Recovery(this.libc, feed, false);
+      feed.recovery = new Recovery(this.libc, feed);
     }
     return feed.recovery;
   }

@@ -23,6 +23,7 @@ import {
   FAN_EVENT_INFO_TYPE_RANGE,
   FAN_NOPIDFD,
   FAN_ONDIR,
+  FAN_Q_OVERFLOW,
   FAN_RENAME,
   fanotify_event_info_error,
   fanotify_event_info_fid,
@@ -436,6 +437,16 @@ export function decodeMoves(batch: FanotifyBatch): DirectoryMove[] {
     lastPid = pid;
   }
   return moves;
+}
+
+/** The offset of the last record that says that records were lost; -1 where there is none. */
+export function lastLoss(batch: FanotifyBatch): number {
+  let last = -1;
+  for (let at = 0; at < batch.length; at += recordLength(batch, at, batch.length)) {
+    const bits = batch.words[(at + fanotify_event_metadata.mask) >> 2]!;
+    if ((bits & FAN_Q_OVERFLOW) !== 0) last = at;
+  }
+  return last;
 }
 
 /** Bits that say where directories are. */

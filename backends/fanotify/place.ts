@@ -10,7 +10,7 @@ import { fileStatus, readDirectory, readLink } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../../ffi/text.ts";
 import { nameKey } from "../tree.ts";
-import { decodeMoves, type FanotifyBatch } from "./decode.ts";
+import { decodeMoves, type FanotifyBatch, lastLoss } from "./decode.ts";
 import {
   copyKey,
   type HandleKey,
@@ -100,6 +100,8 @@ export class FormerPlaces {
   readonly #names = new HandleTable<NameChange[]>();
   /** How far the stream is known, in bytes. */
   #end = 0;
+  /** The number of the last record that says that records were lost. */
+  #lastLoss = -1;
 
   /** Notes what a batch says that begins at byte `first` of the stream; nothing where it was noted before. */
   note(batch: FanotifyBatch, first: number): void {
@@ -119,7 +121,14 @@ export class FormerPlaces {
       const taken = { until, name: given, isCreated: false };
       add(this.#names, copyKey(batch.words, to.directory), taken);
     }
+    const loss = lastLoss(batch);
+    if (loss >= 0) this.#lastLoss = first + loss;
     this.#end = first + batch.length;
+  }
+
+  /** Whether records behind byte `at` of the stream were lost: then a directory may have been moved without a word. */
+  isLossBehind(at: number): boolean {
+    return this.#lastLoss > at;
   }
 
   /** Where the directory was at byte `at` of the stream; undefined where no later record moves or removes it. */

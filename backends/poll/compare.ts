@@ -86,8 +86,8 @@ class Walk {
   #mount: number | undefined;
   /** By inode number the entries that the index had at first; made when it is needed. */
   #inodes: Map<number, number> | undefined;
-  /** Entries that were not where they should be: they may turn up elsewhere. */
-  readonly #missing: number[] = [];
+  /** Entries that were not where they should be: they may turn up elsewhere, or be announced anew, without an inode. */
+  readonly #missing: { readonly entry: number; readonly inode: number }[] = [];
 
   constructor(ground: Ground, index: FileIndex, judge: Judge) {
     this.#ground = ground;
@@ -148,7 +148,9 @@ class Walk {
       // Of what could not be read to its end nothing is known to be missing.
       if (isWhole) {
         // Where names are only learned, what happens to those that were told is told by others.
-        if (this.#judge.looks) this.#missing.push(...unseen);
+        if (this.#judge.looks) {
+          for (const entry of unseen) this.#missing.push({ entry, inode: index.inode(entry) });
+        }
         index.setListed(directory);
       }
     } finally {
@@ -160,13 +162,20 @@ class Walk {
   /** What was missing and did not turn up: removals, children before parents. */
   *removed(): Generator<Difference | undefined, void, void> {
     const index = this.#index;
-    for (const top of this.#missing) {
-      if (!index.isLive(top) || this.#isThere(top)) continue;
-      const below = [top, ...index.entries(top)];
-      for (const entry of below.reverse()) {
+    for (const { entry: top, inode } of this.#missing) {
+      if (!index.isLive(top)) continue;
+      const isAnew = index.inode(top) !== inode;
+      const below = [top, ...index.entries(top)].reverse();
+      // What was in one that is there anew went with the old one, unless it was announced as well.
+      const gone = isAnew
+        ? below.filter((entry) => !this.#isThere(entry))
+        : this.#isThere(top)
+        ? []
+        : below;
+      for (const entry of gone) {
         yield { kind: "remove", type: index.type(entry), path: index.path(entry) };
       }
-      index.remove(top);
+      for (const entry of gone) index.remove(entry);
       yield undefined;
     }
   }
@@ -219,18 +228,21 @@ class Walk {
     const index = this.#index;
     const old = index.child(directory, bytes, start, end);
     const moved = this.#movedHere(inode, status, old, directory);
+    if (old !== NONE) {
+      const gone = [...index.entries(old)].reverse();
+      // A rename takes the name from what is like it.
+      const isReplaced = moved !== NONE && index.isDirectory(old) === (type === "directory");
+      if (!isReplaced) gone.push(old);
+      for (const entry of gone) {
+        found.push({ kind: "remove", type: index.type(entry), path: index.path(entry) });
+      }
+      index.remove(old);
+    }
     if (moved !== NONE) {
       const from = index.path(moved);
-      if (old !== NONE) index.remove(old);
       index.move(moved, directory, bytes, start, end);
       found.push({ kind: "rename", type, from, path: index.path(moved) });
       return moved;
-    }
-    if (old !== NONE) {
-      for (const gone of [old, ...index.entries(old)].reverse()) {
-        found.push({ kind: "remove", type: index.type(gone), path: index.path(gone) });
-      }
-      index.remove(old);
     }
     const isLink = (status?.links ?? 1) > 1 && type !== "directory" &&
       this.#known(inode, status) !== NONE;
@@ -251,14 +263,14 @@ class Walk {
     const entry = this.#known(inode, status);
     if (entry === NONE || entry === old || this.#isThere(entry)) return NONE;
     // Nothing can be below itself; the picture is behind, and the rest of the walk sorts it out.
-    for (let at = directory; at !== ROOT; at = this.#index.parent(at)) {
-      if (at === entry || at === NONE) return NONE;
-    }
-    // Nor does it take the place of what it is in, with which it goes.
-    for (let at = entry; old !== NONE && at !== ROOT; at = this.#index.parent(at)) {
-      if (at === old) return NONE;
-    }
-    return entry;
+    if (this.#isWithin(directory, entry)) return NONE;
+    // What was in the directory that had the name goes with it.
+    return old !== NONE && this.#isWithin(entry, old) ? NONE : entry;
+  }
+
+  #isWithin(entry: number, above: number): boolean {
+    for (let at = entry; at !== ROOT; at = this.#index.parent(at)) if (at === above) return true;
+    return above === ROOT;
   }
 
   /** The entry that the index had for this very file. */

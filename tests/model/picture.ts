@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { matches, type WatchEvent } from "../../mod.ts";
-import { showPath } from "./operations.ts";
+import { INSIDE, showPath } from "./operations.ts";
 
 /** Whether each path is a directory; a path has a character a byte. */
 export type Entries = ReadonlyMap<string, boolean>;
@@ -16,26 +16,57 @@ export class Picture {
   /** The directory that the paths of entries are relative to, with a final slash. */
   readonly #base: string;
   readonly #entries: Map<string, boolean>;
+  readonly #mayMiss: boolean;
+  readonly #isMerged: boolean;
 
-  constructor(base: string, entries: Entries) {
+  /**
+   * Begins with `entries`.
+   *
+   * @param mayMiss whether names may come and go unnoticed, in a directory before it is watched
+   * @param isMerged whether the removal of a name may be told with its creation, which may have been long before
+   */
+  constructor(base: string, entries: Entries, mayMiss: boolean, isMerged: boolean) {
+    this.#isMerged = isMerged;
     this.#base = `${base}/`;
     this.#entries = new Map(entries);
+    this.#mayMiss = mayMiss;
   }
 
-  apply({ kind, path, pathBytes, from = "", fromBytes, isDirectory = false }: WatchEvent): void {
+  /** Follows an event; says what is wrong with it. */
+  apply(event: WatchEvent): string | undefined {
+    const { kind, path, pathBytes, from = "", fromBytes, isDirectory = false } = event;
     const name = this.#relative(path, pathBytes);
-    if (matches(kind, "create")) this.#entries.set(name, isDirectory);
-    else if (matches(kind, "remove") || kind === "rename.out") this.#take(name);
-    else if (kind === "rename.in") {
-      this.#take(name);
+    if (matches(kind, "create")) {
+      const isKnown = this.#entries.has(name);
       this.#entries.set(name, isDirectory);
-    } else if (kind === "rename") {
-      const old = this.#relative(from, fromBytes);
-      const moved = this.#take(old);
-      this.#take(name);
-      this.#entries.set(name, isDirectory);
-      for (const [below, is] of moved) this.#entries.set(name + below.slice(old.length), is);
+      return isKnown && !this.#isMerged ? "its name was there" : this.#astray(name);
     }
+    if (matches(kind, "remove")) {
+      const taken = this.#take(name).length;
+      return taken > 1 ? this.#unlessMissed("it was not empty") : this.#unknown(taken);
+    }
+    if (kind === "rename.out") return this.#unknown(this.#take(name).length);
+    if (kind !== "rename" && kind !== "rename.in") return undefined;
+    const old = this.#relative(from, fromBytes);
+    const moved = kind === "rename" ? this.#take(old) : [];
+    this.#take(name);
+    this.#entries.set(name, isDirectory);
+    for (const [below, is] of moved) this.#entries.set(name + below.slice(old.length), is);
+    return this.#astray(name) ?? (kind === "rename" ? this.#unknown(moved.length) : undefined);
+  }
+
+  #astray(name: string): string | undefined {
+    const directory = name.slice(0, name.lastIndexOf("/"));
+    const isThere = directory === INSIDE || this.#entries.get(directory) === true;
+    return isThere ? undefined : this.#unlessMissed("its directory was not there");
+  }
+
+  #unknown(count: number): string | undefined {
+    return count > 0 ? undefined : this.#unlessMissed("its name was not there");
+  }
+
+  #unlessMissed(wrong: string): string | undefined {
+    return this.#mayMiss ? undefined : wrong;
   }
 
   #relative(path: string, bytes: Uint8Array | undefined): string {

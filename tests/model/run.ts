@@ -4,7 +4,10 @@
  *
  *     deno run -A tests/model/run.ts [OPTIONS]
  *
- *     --backend fanotify|inotify    default inotify
+ *     --backend NAME                fanotify, inotify or poll; default inotify
+ *     --overflow N                  lets the kernel queue N records at most, and has the reader sleep now and then, so
+ *                                   that some are lost, and recovered. Needs the user root, but no capability: without
+ *                                   any, fanotify marks directories
  *     --directory DIR               where to work; default the place for temporary files
  *     --seed N                      default SENTINODE_SEED, or the time
  *     --rounds N                    default 20
@@ -21,19 +24,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { watch, type WatchEvent } from "../../mod.ts";
+import { watch, type Watcher, type WatchEvent } from "../../mod.ts";
+import { INTERVAL } from "../../watch/poller.ts";
 import { seed as seedOfNow, wholeNumbers } from "../random.ts";
 import { within } from "../runtime.ts";
 import { INSIDE, type Operation, OUTSIDE, randomOperations, showOperation } from "./operations.ts";
 import { type Entries, Picture } from "./picture.ts";
 import { shrink } from "./shrink.ts";
+import { QueueLimit } from "./queue_limit.ts";
 import { compileWorker, Worker } from "./worker.ts";
-
-/** How many rounds a watcher lasts. */
-const SESSION = 8;
 
 /** How long the picture may take to become the tree once all that was done before is told, in ms. */
 const DEADLINE = 3_000;
+
+/** Where overflows are forced: how many operations are done at once, and how long nobody reads, in ms. */
+const SLICE = 50;
+const STALL = 3;
 
 /** How long to look for a shorter failure, in ms. */
 const SHRINKING = 60_000;
@@ -47,12 +53,24 @@ const { values } = parseArgs({
     operations: { type: "string", default: "300" },
     processes: { type: "string", default: "1" },
     attempts: { type: "string", default: "12" },
+    overflow: { type: "string" },
   },
 });
 
-const backend = values.backend as "fanotify" | "inotify";
+const backend = values.backend as "fanotify" | "inotify" | "poll";
+const overflow = values.overflow === undefined ? undefined : Number(values.overflow);
+/** How many rounds a watcher lasts. The limit of queues, which is everybody's, is lowered while one begins. */
+const SESSION = overflow === undefined ? 8 : 32;
+
 const base = realpathSync(mkdtempSync(join(values.directory, "sentinode-model-")));
 const program = compileWorker(base);
+
+if (backend === "poll") {
+  // Of what happens within a second a look every second sees little; a short pause has looks meet the work.
+  const wait = globalThis.setTimeout;
+  const sooner = (call: () => void, delay = 0) => wait(call, delay === INTERVAL ? 10 : delay);
+  globalThis.setTimeout = sooner as typeof setTimeout;
+}
 
 /** A difference between picture and tree, and what led to it. */
 interface Failure {
@@ -63,8 +81,8 @@ interface Failure {
   readonly events: readonly string[];
 }
 
-/** What all rounds saw together. */
-const seen = { by: "", rounds: 0, done: 0, events: 0 };
+/** What all rounds saw together; `lostAgain` counts the losses while one was repaired. */
+const seen = { by: "", rounds: 0, done: 0, events: 0, lost: 0, lostAgain: 0 };
 
 /** Does `before` unwatched, then the rounds under one watcher; the first failure. */
 async function session(
@@ -77,20 +95,42 @@ async function session(
   const workers = Array.from({ length: Number(values.processes) }, () => {
     return new Worker(program, directory);
   });
-  const watcher = watch(root, { backend, recover: "signal" });
+  let watcher: Watcher | undefined;
   try {
-    const perform = async (operations: readonly Operation[]) => {
+    const performAtOnce = async (operations: readonly Operation[]) => {
       const done = await Promise.all(workers.map((worker, i) => {
         return worker.perform(operations.filter(({ by }) => by === i));
       }));
       return done.flat();
     };
-    if (before.length > 0) await perform(before);
-    await within(watcher.ready, "the watcher");
+    const perform = async (operations: readonly Operation[]) => {
+      if (overflow === undefined) return await performAtOnce(operations);
+      const done: Operation[] = [];
+      for (let at = 0; at < operations.length; at += SLICE) {
+        const slice = performAtOnce(operations.slice(at, at + SLICE));
+        await moment(); // so that they are sent
+        sleep(STALL);
+        done.push(...await slice);
+      }
+      return done;
+    };
+    if (before.length > 0) await performAtOnce(before);
+    const limit = overflow === undefined || backend === "poll"
+      ? undefined
+      : await QueueLimit.lower(backend, overflow);
+    try {
+      watcher = watch(root, { backend, recover: overflow === undefined ? "signal" : "diff" });
+      await within(watcher.ready, "the watcher");
+    } finally {
+      await limit?.restore();
+    }
     const [covered] = watcher.coverage();
     seen.by = `${covered!.backend} ${covered!.by}`;
     const tree = () => workers[0]!.entries();
-    const picture = new Picture(directory, await tree());
+    const start = await tree();
+    const picture = new Picture(directory, start, backend !== "poll", backend === "fanotify");
+    // Names are read in the background; of those that were not the removal is not noticed after a loss.
+    while (overflow !== undefined && watcher.stats().names < start.size) await moment();
     const told = new Told(watcher, picture);
     const past = [...before];
     for (const [n, operations] of rounds.entries()) {
@@ -99,6 +139,9 @@ async function session(
       seen.rounds++;
       seen.done += done.length;
       seen.events += told.events.length;
+      seen.lost += told.lost;
+      seen.lostAgain += told.lostAgain;
+      told.lost = told.lostAgain = 0;
       if (differences.length > 0) {
         return { differences, before: past, round: done, events: told.events };
       }
@@ -107,10 +150,19 @@ async function session(
     }
     return undefined;
   } finally {
-    await watcher.close();
+    await watcher?.close();
     for (const worker of workers) worker[Symbol.dispose]();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+function moment(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** Has the event loop stand still for that many ms. */
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /** Reads a watcher into a picture. */
@@ -121,6 +173,10 @@ class Told {
   #awaited = "";
   #isTold = false;
   #wrong: string[] = [];
+  lost = 0;
+  /** Losses while one was repaired. */
+  lostAgain = 0;
+  #isRepairing = false;
 
   constructor(events: AsyncIterable<WatchEvent>, picture: Picture) {
     this.#picture = picture;
@@ -132,8 +188,14 @@ class Told {
       for await (const event of events) {
         const { kind, path, from, synthetic } = event;
         this.events.push(`${kind}${synthetic ? "*" : ""} ${from ? `${from} -> ` : ""}${path}`);
-        if (kind === "lost") this.#wrong.push(`lost: ${event.attributes.reason}`);
-        this.#picture.apply(event);
+        if (kind === "lost") {
+          if (overflow === undefined) this.#wrong.push(`lost: ${event.attributes.reason}`);
+          this.lost++;
+          if (this.#isRepairing) this.lostAgain++;
+          this.#isRepairing = true;
+        } else if (kind === "recovered") this.#isRepairing = false;
+        const wrong = this.#picture.apply(event);
+        if (wrong !== undefined) this.#wrong.push(`${this.events.at(-1)}, and ${wrong}`);
         this.#isTold ||= path === this.#awaited;
         this.#wake();
       }
@@ -152,6 +214,7 @@ class Told {
       const actual = await tree();
       const differences = [...this.#wrong, ...this.#picture.differences(actual)];
       if (!this.#isTold) differences.push("the end was not told");
+      if (this.#isRepairing) differences.push("recovered was not told");
       if (differences.length === 0 || this.#wrong.length > 0) return differences;
       const left = late - performance.now();
       if (left <= 0) return differences;
@@ -211,6 +274,10 @@ async function main(): Promise<number> {
     console.log(lines.flat().join("\n"));
   }
   console.log(JSON.stringify({ ...seen, failures }));
+  if (overflow !== undefined && seen.lost === 0) {
+    console.log("nothing was lost, so nothing was tried");
+    return 1;
+  }
   return failures === 0 ? 0 : 1;
 }
 
