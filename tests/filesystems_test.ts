@@ -143,11 +143,12 @@ for (const type of WRITABLE) {
   test(`${type}: all cases, inode as nobody`, { ...settings, skip: skipOf(type) }, async () => {
     using filesystem = new Filesystem(type);
     const way: Way = "inode";
-    const command = moduleCommand(new URL("cases/run.ts", import.meta.url), way, filesystem.path);
+    const program = new URL("cases/run.ts", import.meta.url);
+    const command = moduleCommand(program, way, filesystem.path, type);
     const { code, stdout, stderr } = await runAsNobody(command);
     assert.equal(code, 0, stderr);
     const ended = stdout.trim().split("\n").map((line): Ended => JSON.parse(line));
-    assert.deepEqual(failed(ended, readCases(way)), []);
+    assert.deepEqual(failed(ended, readCases(way, type)), []);
   });
 }
 

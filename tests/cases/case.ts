@@ -19,7 +19,7 @@
  * `\n` a line feed, `\xff` a byte and `{N}` repeats the character before it.
  *
  * `mount PATH` mounts a filesystem in memory, `bind FROM TO` another one's directory, `umount PATH`
- * takes it away; a case with these needs root. `@filesystem TYPE` makes it one of that type alone;
+ * takes it away; a case with these needs root. `@filesystem TYPE` makes it one of that type alone, `!TYPE` of all others;
  * btrfs has `subvolume PATH` and `snapshot FROM TO`.
  *
  * @module
@@ -86,7 +86,13 @@ export function readCases(way: Way, filesystem?: string): Case[] {
   const directory = new URL(".", import.meta.url).pathname;
   return readdirSync(directory).filter((name) => name.endsWith(".txt")).sort()
     .map((name) => parse(name.replace(/\.txt$/, ""), readFileSync(join(directory, name), "utf8")))
-    .filter((one) => one.ways.includes(way) && [undefined, filesystem].includes(one.filesystem));
+    .filter((one) => one.ways.includes(way) && isFor(one.filesystem, filesystem));
+}
+
+/** Whether a case that is for that type, or with `!` for all others, is for a filesystem. */
+function isFor(type: string | undefined, filesystem: string | undefined): boolean {
+  if (type === undefined) return true;
+  return type.startsWith("!") ? type.slice(1) !== filesystem : type === filesystem;
 }
 
 const WAYS: readonly Way[] = ["inotify", "filesystem", "inode"];

@@ -1,6 +1,6 @@
 /**
- * Runs all cases one way, in a directory if one is given, and prints how each ended as one line of JSON: for users other than the
- * one who tests.
+ * Runs all cases one way, in a directory (of a type of filesystem) if one is given, and prints how each ended as one line
+ * of JSON: for users other than the one who tests.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import process from "node:process";
 import { readCases, runCase, type Way } from "./case.ts";
 
 const way = process.argv[2] as Way;
-const ground = process.argv[3];
-for (const one of readCases(way)) {
+const [, , , ground, type] = process.argv;
+for (const one of readCases(way, type)) {
   const { name } = one;
   try {
     console.log(JSON.stringify({ name, difference: await runCase(one, way, ground) }));
