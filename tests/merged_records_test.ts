@@ -50,6 +50,28 @@ const CASES: Readonly<Record<string, Case>> = {
       "+remove.directory b",
     ],
   },
+  "one that came into a directory which had been told to be gone, and whose name another one has": {
+    before: (at) => mkdirSync(at("b/b"), { recursive: true }),
+    work(at) {
+      mkdirSync(at("x/b/f"), { recursive: true });
+      renameSync(at("x/b"), at("c"));
+      renameSync(at("c"), at("x/b"));
+      rmSync(at("x"), { recursive: true });
+      renameSync(at("b"), at("x"));
+    },
+    told: [
+      "create.directory x",
+      "remove.directory x",
+      "create.directory x/b",
+      "remove.directory x/b",
+      "create.directory x/b/f",
+      "remove.directory x/b/f",
+      "rename c",
+      "rename x/b",
+      "+remove.directory x/b",
+      "rename x",
+    ],
+  },
   "one whose name another one has since": {
     work(at) {
       writeFileSync(at("b"), "");

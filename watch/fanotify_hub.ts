@@ -552,6 +552,9 @@ export class FanotifyHub extends TreeHub<Mark> {
     const isAstray = key && isDirectory && first === undefined && this.#merged.isAstray(key);
     const source = isUntold || isDirectorys || isAstray ? undefined : from;
     const knowing = this.knowing(source, name, nameBytes, about.exchange);
+    if (to !== undefined) {
+      this.#tellOrphans({ directory: to, name: newName, nameBytes: newNameBytes });
+    }
     this.moved(source, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
     if (key === undefined) return;
     const old = from && { directory: from, name, nameBytes };
@@ -714,6 +717,14 @@ export class FanotifyHub extends TreeHub<Mark> {
     return undefined;
   }
 
+  /** What was left in a directory of that name had gone with it. */
+  #tellOrphans(place: Name<Mark>): void {
+    if (this.#merged.isEmpty) return;
+    for (const { last, isDirectory } of this.#merged.takeOrphans(place)) {
+      this.gone(last, isDirectory, circumstances());
+    }
+  }
+
   /** Notes who was given a name, or lost it; whether the record tells of both. */
   #noteNamed(
     directory: Node<Mark>,
@@ -726,6 +737,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const key = copyKey(batch.words, object);
     const isTaken = (bits & FAN_DELETE) !== 0;
     const place = { directory, name, nameBytes };
+    this.#tellOrphans(place);
     const untold = this.#merged.named(isTaken ? undefined : key, place);
     // Where something is made, what was told to be there is not there any more, with all that is in it.
     if (untold !== undefined && !isTaken) {

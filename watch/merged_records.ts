@@ -106,6 +106,29 @@ export class MergedRecords<Mark> {
     return untold;
   }
 
+  /**
+   * The names in a directory that had this name, and had gone before they were given: whatever has the name now, they are
+   * not in it. They are left no more.
+   */
+  takeOrphans(
+    { directory, name, nameBytes }: Name<Mark>,
+  ): { readonly last: Name<Mark>; readonly isDirectory: boolean }[] {
+    const isThat = (node: Node<Mark>) =>
+      node.parent === directory &&
+      nameKey(node.name, node.nameBytes) === nameKey(name, nameBytes);
+    const orphans = [];
+    for (const track of this.#suspects) {
+      const last = track.names.at(-1);
+      if (last === undefined || !track.isOrphan || track.isTaken || track.isOutside) continue;
+      let at: Node<Mark> | null = last.directory;
+      while (at !== null && !isThat(at)) at = at.parent;
+      if (at === null) continue;
+      track.isTaken = true;
+      orphans.push({ last, isDirectory: track.isDirectory });
+    }
+    return orphans;
+  }
+
   /** Where the records left a file of which they may hide something. */
   left(key: HandleKey): Name<Mark> | undefined {
     const track = this.#tracks.get(key, 0);
