@@ -72,6 +72,23 @@ const CASES: Readonly<Record<string, Case>> = {
       "rename x",
     ],
   },
+  "a directory whose last move is not told, and in which more is made behind another of its name": {
+    work(at) {
+      mkdirSync(at("b"));
+      for (const [from, to] of ["bc", "cb", "bc"]) renameSync(at(from!), at(to!));
+      mkdirSync(at("b"));
+      writeFileSync(at("c/f"), "");
+    },
+    told: [
+      "create.directory b",
+      "rename c",
+      "rename b",
+      "+rename.out b",
+      "create.directory b",
+      "+create.directory c",
+      "+create.file c/f",
+    ],
+  },
   "one whose name another one has since": {
     work(at) {
       writeFileSync(at("b"), "");

@@ -744,6 +744,8 @@ export class FanotifyHub extends TreeHub<Mark> {
       const now = circumstances();
       if (untold === "removed") this.gone(place, true, now);
       else this.moved(directory, name, nameBytes, undefined, "", undefined, true, now);
+      const there = this.tree.child(directory, name, nameBytes);
+      if (there !== undefined) this.tree.move(there, null, "?");
     }
     if (isBoth) this.#merged.brief(key, (bits & FAN_ONDIR) !== 0);
     return isBoth;
