@@ -60,6 +60,10 @@ test("a directory in the place of the one that it was in", () => {
   assert.deepEqual(names([...lines, "rename a/b/ -> a/"]), ["a", "a/f"]);
 });
 
+test("a directory that comes in the place of another one", () => {
+  assert.deepEqual(names([...MADE, "rename.in a/"]), ["a", "b", "b/g"]);
+});
+
 /** The directories `a/b`, `c` and the file `f`. */
 const KNOWN = [
   "create.directory a/",

@@ -176,8 +176,12 @@ export class Picture {
     const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
     const known = index.child(directory, bytes, start, end);
-    if (known !== NONE && event.kind === "rename.in") this.#replacing.add(event);
-    if (known !== NONE && index.isDirectory(known) === (type === "directory")) {
+    const comesIn = event.kind === "rename.in";
+    if (known !== NONE && comesIn) this.#replacing.add(event);
+    // A directory that comes in has its own contents, which are told behind it.
+    const isOther = index.isDirectory(known) !== (type === "directory") ||
+      (comesIn && type === "directory");
+    if (known !== NONE && !isOther) {
       index.setInode(known, 0);
       return false;
     }
