@@ -74,11 +74,10 @@ export class MergedRecords<Mark> {
 
   /** A rename took the file from this name to where nothing is known. */
   movedOut(key: HandleKey, name: Name<Mark>, isDirectory: boolean): void {
-    this.named(undefined, name);
     const track = this.#track(key, isDirectory);
     const last = track.names.at(-1);
     if (last !== undefined && !isSameName(last, name)) return; // another name of the same file
-    track.hasLeft = track.isOutside = true;
+    track.hasLeft = track.isOutside = track.isTaken = true;
     if (++track.renames > 1 || track.isBrief) this.#suspects.add(track);
   }
 
