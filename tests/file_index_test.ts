@@ -19,6 +19,19 @@ function find(index: FileIndex, path: string): number {
   return at;
 }
 
+test("what was added twice while the index was filled is there once", () => {
+  const index = new FileIndex(false);
+  const add = (parent: number, name: string) => {
+    const bytes = encodeText(name);
+    return index.add(parent, bytes, 0, bytes.length, "directory", 0);
+  };
+  for (const top of ["a", "b", "a"]) add(add(ROOT, top), "below");
+  assert.equal(index.size, 6);
+  assert.notEqual(find(index, "a/below"), NONE);
+  assert.deepEqual(paths(index), ["a", "a/below", "b", "b/below"]);
+  assert.equal(index.size, 4);
+});
+
 test(`random changes, seed ${seed}`, () => {
   const next = random(seed);
   const pick = (most: number) => Math.floor(next() * most);

@@ -80,6 +80,7 @@ export class Picture {
 
   /** Of the tree below `root`, as events spell it. */
   constructor(root: string) {
+    this.index.prepare();
     this.renamed(root);
   }
 

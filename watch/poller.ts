@@ -44,6 +44,7 @@ export class Poller {
     this.#libc = libc;
     this.#feed = feed;
     this.#differences = new Differences(libc, feed);
+    this.#index.prepare();
   }
 
   /** Learns what is there; from then on changes are found. */

@@ -39,6 +39,8 @@ export interface Judge {
   ): "modify.data" | "modify.metadata" | undefined;
   /** Whether an entry that is met in a directory that was never listed was there before. */
   wasThere(status: EntryStatus | undefined): boolean;
+  /** Whether all that is met in a directory that was never listed was there before: an index is filled. */
+  readonly learns: boolean;
   /** Whether it needs statuses; where not, it is about directories that were never listed, and no others are read. */
   readonly looks: boolean;
 }
@@ -115,13 +117,14 @@ class Walk {
     const fd = openDirectory(libc, this.#path(directory));
     if (fd < 0) return; // gone, as its parent tells; or not to be read, and then nothing is known
     const found: Difference[] = [];
+    const isNew = this.#judge.learns && !wasListed && index.firstChild(directory) === NONE;
     try {
       const mount = mountOfFd(libc, fd);
       if (mount !== (this.#mount ??= mount)) return; // another target, or left out
       const isWhole = listEntries(libc, fd, (bytes, start, end, type, inode) => {
         const only = directory === ROOT ? this.#only : undefined;
         if (only !== undefined && !isName(only, bytes, start, end)) return;
-        const known = index.child(directory, bytes, start, end);
+        const known = isNew ? NONE : index.child(directory, bytes, start, end);
         const isNeeded = this.#judge.looks || type === undefined;
         const status = isNeeded ? statusAt(libc, fd, bytes, start, end, this.#status) : undefined;
         if (isNeeded && status === undefined) return; // gone since it was listed
@@ -323,6 +326,7 @@ const TICK = 20_000;
 export function since(time: number): Judge {
   const from = time - TICK;
   return {
+    learns: false,
     looks: true,
     // A number is given again only to a file that is born later.
     isSame: (_index, _entry, { born }) => born !== 0 && born < from,
@@ -341,6 +345,7 @@ export function since(time: number): Judge {
 
 /** Takes everything for known: to fill an index with names. */
 export const KNOWN: Judge = {
+  learns: true,
   looks: false,
   isSame: () => true,
   changed: () => undefined,
@@ -352,6 +357,7 @@ export const KNOWN_WITH_STATUS: Judge = { ...KNOWN, looks: true };
 
 /** Judges by the statuses that the index has; any filesystem will do. */
 export const BY_STATUS: Judge = {
+  learns: false,
   looks: true,
   isSame(index, entry, { type, modified, born, size }) {
     const known = index.status(entry);

@@ -58,8 +58,8 @@ export class FileIndex {
   #heapEnd = 0;
   #heapWaste = 0;
   #epoch = 0;
-  /** Entry + 1; 0 is free, -1 was taken. */
-  #slots = new Int32Array(128);
+  /** The hash table, made when somebody first looks for a name. Entry + 1; 0 is free, -1 was taken. */
+  #slots: Int32Array | undefined;
   #taken = 0;
 
   /** An index of a directory of which nothing is known; `withStatus` keeps a place for {@linkcode IndexedStatus}. */
@@ -68,6 +68,11 @@ export class FileIndex {
     this.#columns.parent[ROOT] = NONE;
     this.#columns.first[ROOT] = NONE;
     this.#columns.flags[ROOT] = DIRECTORY | LIVE;
+  }
+
+  /** Makes the hash table now: then it grows with the index, and is not built at once when a name is first looked for. */
+  prepare(): void {
+    if (this.#slots === undefined) this.#makeSlots();
   }
 
   /** How many entries there are, without the root. */
@@ -91,12 +96,13 @@ export class FileIndex {
       (sum, { byteLength }) => sum + byteLength,
       0,
     );
-    return numbers + (this.#status?.byteLength ?? 0) + this.#heap.length + this.#slots.byteLength;
+    return numbers + (this.#status?.byteLength ?? 0) + this.#heap.length +
+      (this.#slots?.byteLength ?? 0);
   }
 
   /** The entry `bytes[start, end)` of a directory. */
   child(parent: number, bytes: Uint8Array, start: number, end: number): number {
-    const slots = this.#slots;
+    const slots = this.#slots ?? this.#makeSlots();
     const mask = slots.length - 1;
     for (let at = hash(parent, bytes, start, end) & mask;; at = (at + 1) & mask) {
       const entry = slots[at]! - 1;
@@ -105,7 +111,10 @@ export class FileIndex {
     }
   }
 
-  /** Adds an entry that is not there. */
+  /**
+   * Adds an entry that is not there. While an index is filled, before a name is looked for, the same may be added twice, as
+   * a directory that changes may list it: one of them stays.
+   */
   add(
     parent: number,
     bytes: Uint8Array,
@@ -329,16 +338,19 @@ export class FileIndex {
     next[entry] = sibling;
     if (sibling !== NONE) previous[sibling] = entry;
     first[parent] = entry;
+    if (this.#slots === undefined) return;
     if ((this.#taken + 1) * 4 > this.#slots.length * 3) this.#rehash(this.#size + 1);
-    else this.#hash(entry);
+    else this.#hash(this.#slots, entry);
   }
 
   #unlink(entry: number): void {
     const { parent: parents, next, previous, first, name } = this.#columns;
-    const mask = this.#slots.length - 1;
-    let at = this.#hashOf(parents[entry]!, name[entry]!) & mask;
-    while (this.#slots[at] !== entry + 1) at = (at + 1) & mask;
-    this.#slots[at] = -1;
+    if (this.#slots !== undefined) {
+      const mask = this.#slots.length - 1;
+      let at = this.#hashOf(parents[entry]!, name[entry]!) & mask;
+      while (this.#slots[at] !== entry + 1) at = (at + 1) & mask;
+      this.#slots[at] = -1;
+    }
     const [before, after] = [previous[entry]!, next[entry]!];
     if (before === NONE) first[parents[entry]!] = after;
     else next[before] = after;
@@ -346,20 +358,36 @@ export class FileIndex {
   }
 
   /** Enters a linked entry into the hash table. */
-  #hash(entry: number): void {
+  #hash(slots: Int32Array, entry: number): void {
     const { parent, name } = this.#columns;
-    const mask = this.#slots.length - 1;
+    const mask = slots.length - 1;
     let at = this.#hashOf(parent[entry]!, name[entry]!) & mask;
-    while (this.#slots[at]! > 0) at = (at + 1) & mask;
-    if (this.#slots[at] === 0) this.#taken++;
-    this.#slots[at] = entry + 1;
+    while (slots[at]! > 0) at = (at + 1) & mask;
+    if (slots[at] === 0) this.#taken++;
+    slots[at] = entry + 1;
   }
 
   /** Builds the hash table for `size` entries, half full at most. */
-  #rehash(size: number): void {
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(128, size * 1.7))));
+  #rehash(size: number): Int32Array {
+    const slots = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(128, size * 1.7))));
+    this.#slots = slots;
     this.#taken = 0;
-    for (const entry of this.entries()) this.#hash(entry);
+    for (const entry of this.entries()) this.#hash(slots, entry);
+    return slots;
+  }
+
+  /** Builds the hash table, and drops what was added twice. */
+  #makeSlots(): Int32Array {
+    const slots = this.#rehash(this.#size);
+    const { parent, name } = this.#columns;
+    const twice: number[] = [];
+    for (const entry of this.entries()) {
+      const start = name[entry]! + LENGTH;
+      const end = start + this.#lengthAt(start - LENGTH);
+      if (this.child(parent[entry]!, this.#heap, start, end) !== entry) twice.push(entry);
+    }
+    for (const entry of twice) if (this.isLive(entry)) this.remove(entry);
+    return slots;
   }
 
   #grow(): void {
