@@ -72,9 +72,11 @@ async function throughput(directory: string, scratch: string): Promise<void> {
   for (let i = 0; i < DIRECTORIES; i++) mkdirSync(join(directory, String(i)));
   const readers: Record<string, readonly string[]> = { C: [walk, directory] };
   for (const [runtime, command] of Object.entries(RUNTIMES)) {
+    const reader = [...command, join(HERE, "bench", "drain.ts"), directory];
     for (const way of ["batches", "events"]) {
-      readers[`${runtime} ${way}`] = [...command, join(HERE, "bench", "drain.ts"), directory, way];
+      readers[`${runtime} ${way}`] = [...reader, way, "signal"];
     }
+    readers[`${runtime} batches, recover: "diff"`] = [...reader, "batches", "diff"];
   }
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, command] of Object.entries(readers)) {
@@ -90,7 +92,7 @@ async function throughput(directory: string, scratch: string): Promise<void> {
   for (const name of Object.keys(readers)) {
     const ratio = results[name]! / results["C"]!;
     process.stdout.write(
-      `${name.padEnd(14)} ${(results[name]! / 1e6).toFixed(2)} million events/s  ${
+      `${name.padEnd(30)} ${(results[name]! / 1e6).toFixed(2)} million events/s  ${
         ratio.toFixed(2)
       } of C\n`,
     );

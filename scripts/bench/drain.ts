@@ -2,7 +2,7 @@
  * The reader under test: watches DIRECTORY, prints "ready", and for each line on stdin, which says how many events are
  * queued, drains them and prints events and seconds.
  *
- *     drain.ts DIRECTORY batches|events
+ *     drain.ts DIRECTORY batches|events signal|diff
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { readSync } from "node:fs";
 import process from "node:process";
 import { watch } from "../../mod.ts";
 
-const [directory, way] = process.argv.slice(2);
+const [directory, way, recover] = process.argv.slice(2);
 
 const watcher = watch(directory!, {
-  recover: "signal", // as C, which remembers no names
+  recover: recover as "signal" | "diff", // C remembers no names, as "signal"
   backend: "fanotify",
   queue: "unlimited",
   events: ["create", "remove", "rename", "access.close.write"],
