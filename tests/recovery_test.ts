@@ -224,8 +224,9 @@ for (const backend of ["inotify", "fanotify"] as const) {
     ).map(({ kind }) => kind);
     const count = (wanted: string) => told.filter((kind) => kind === wanted).length;
     assert.deepEqual([count("rename"), count("create.file"), count("remove.file")], [1, 500, 500]);
-    // The kernel's queue is what was read, and kept here.
-    assert(grown < 64, `${grown} MiB`);
+    // What the kernel queued is kept here, and what a collector of garbage leaves lying; a million events are 219 MiB and
+    // more (measured).
+    assert(grown < 128, `${grown} MiB`);
   });
 
   test(
