@@ -550,7 +550,10 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (isDirectorys) this.#detach(there);
     // What was told to be under the old name is another one.
     const isAstray = key && isDirectory && first === undefined && this.#merged.isAstray(key);
-    const source = isUntold || isDirectorys || isAstray ? undefined : from;
+    // Unless it was found there by looking.
+    const isThere = child !== undefined && from !== undefined && child.parent === from &&
+      nameKey(child.name, child.nameBytes) === oldKey;
+    const source = !isThere && (isUntold || isDirectorys || isAstray) ? undefined : from;
     const knowing = this.knowing(source, name, nameBytes, about.exchange);
     if (to !== undefined) {
       this.#tellOrphans({ directory: to, name: newName, nameBytes: newNameBytes });
