@@ -542,17 +542,15 @@ export class FanotifyHub extends TreeHub<Mark> {
     const isUntold = last !== undefined &&
       (last.directory !== from || nameKey(last.name, last.nameBytes) !== oldKey);
     if (isUntold) this.#strayed(key!, last);
-    const there = isDirectory || from === undefined
-      ? undefined
-      : this.tree.child(from, name, nameBytes);
-    const isDirectorys = there?.tag.mark !== undefined &&
+    const there = from && this.tree.child(from, name, nameBytes);
+    const isDirectorys = !isDirectory && there?.tag.mark !== undefined &&
       this.#merged.left(there.tag.mark.key) !== undefined;
     if (isDirectorys) this.#detach(there);
     // What was told to be under the old name is another one.
     const isAstray = key && isDirectory && first === undefined && this.#merged.isAstray(key);
-    // Unless it was found there by looking.
-    const isThere = child !== undefined && from !== undefined && child.parent === from &&
-      nameKey(child.name, child.nameBytes) === oldKey;
+    // Unless it was found there by looking, and has no mark until it is looked into.
+    const isThere = isDirectory && there !== undefined &&
+      (there === child || there.tag.mark === undefined);
     const source = !isThere && (isUntold || isDirectorys || isAstray) ? undefined : from;
     const knowing = this.knowing(source, name, nameBytes, about.exchange);
     if (to !== undefined) {
