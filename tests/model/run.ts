@@ -255,7 +255,12 @@ async function main(): Promise<number> {
       [],
       Array.from({ length }, (_, n) => {
         const random = wholeNumbers(from + n);
-        return randomOperations(random, Number(values.operations), Number(values.processes));
+        return randomOperations(
+          random,
+          Number(values.operations),
+          Number(values.processes),
+          values.backend !== "inotify",
+        );
       }),
     );
     if (failure === undefined) continue;
