@@ -2,11 +2,9 @@
 
 import assert from "node:assert/strict";
 import {
-  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -19,7 +17,7 @@ import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { matches } from "../classify/kinds.ts";
 import { Observer } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
-import { isRoot, moduleFile, runScript, testAsNobody } from "./runtime.ts";
+import { isRoot, moduleFile, openFiles, runScript, testAsNobody, touch, until } from "./runtime.ts";
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["auto", {}],
@@ -281,24 +279,6 @@ for (const [name, way] of WAYS) {
       await observer.until(end, "the end");
       assert.deepEqual(pictureOf(observer.events), new Set(listed(path)));
     });
-  }
-}
-
-/** Not `writeFileSync`, which in Bun also truncates what it has just created. */
-function touch(path: string): void {
-  closeSync(openSync(path, "a"));
-}
-
-function openFiles(): number {
-  return readdirSync("/proc/self/fd").length;
-}
-
-/** Until `condition` holds, which changes without an event. */
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert(performance.now() < deadline, `${condition} does not hold`);
-    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

@@ -6,10 +6,20 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { fileURLToPath } from "node:url";
 
 /** Whether this is Deno; else it is Bun. */
@@ -44,6 +54,25 @@ export class TemporaryDirectory implements Disposable {
 
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true });
+  }
+}
+
+/** Not `writeFileSync`, which in Bun also truncates what it has just created. */
+export function touch(path: string): void {
+  closeSync(openSync(path, "a"));
+}
+
+/** How many file descriptors this process has. */
+export function openFiles(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** Until `condition` holds, which changes without an event. */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert(performance.now() < deadline, `${condition} does not hold`);
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

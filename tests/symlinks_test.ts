@@ -28,9 +28,12 @@ import {
   limited,
   moduleFile,
   noUserNamespaces,
+  openFiles,
   runScript,
   TemporaryDirectory,
   testAsNobody,
+  touch,
+  until,
 } from "./runtime.ts";
 
 /** More than the kernel's queue holds (16,384 by default). */
@@ -613,24 +616,6 @@ class Mounts implements Disposable {
 
   [Symbol.dispose](): void {
     for (const path of this.#mounted) this.unmount(path);
-  }
-}
-
-/** Not `writeFileSync`, which in Bun also truncates what it has just created. */
-function touch(path: string): void {
-  closeSync(openSync(path, "a"));
-}
-
-function openFiles(): number {
-  return readdirSync("/proc/self/fd").length;
-}
-
-/** Until `condition` holds, which changes without an event. */
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert(performance.now() < deadline, `${condition} does not hold`);
-    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
