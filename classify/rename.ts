@@ -44,6 +44,14 @@ export class RenamePairing<Record extends Half> {
     }
   }
 
+  /** Adds a record behind one that waits, or that was given out last. */
+  insert(record: Record, behind: Record): void {
+    const at = this.#waiting.findIndex((waiting, at) => {
+      return at >= this.#at - 1 && waiting.record === behind;
+    });
+    this.#waiting.splice(at + 1, 0, { record, since: this.#waiting[at]!.since });
+  }
+
   /** Whether something is held back. */
   get isWaiting(): boolean {
     return this.#waiting.length > 0;

@@ -80,6 +80,27 @@ for (const backend of ["inotify", "fanotify"] as const) {
     ]);
   });
 
+  test(`${backend}: exchanged with what nobody watches, and again at once`, settings, async () => {
+    using ground = new Ground();
+    const root = join(ground.path, "in");
+    const at = (path: string) => join(root, path);
+    const outside = join(ground.path, "out");
+    mkdirSync(root);
+    for (const name of [at("a"), at("b"), outside]) writeFileSync(name, "");
+    await using all = new Seen(root, root, options);
+    await all.watcher.ready;
+    // inotify's queue has one record of the two that say that something left `a`.
+    exchange(outside, at("a"));
+    exchange(at("a"), at("b"));
+    writeFileSync(at("end"), "");
+    assert.deepEqual(await before(all, root, "end"), [
+      "rename.out a",
+      "rename.in a",
+      "rename a -> b <->",
+      "rename.in a <-> b",
+    ]);
+  });
+
   test(`${backend}: a watched directory exchanged is moved away`, settings, async () => {
     using ground = new Ground();
     const root = ground.path;

@@ -410,6 +410,7 @@ export class InotifyHub extends TreeHub<number> {
     newKey: string,
   ): Arrival<number, Reversible> | undefined {
     const first = this.#arrivals.reversed(from, key, to, newKey);
+    if (first !== undefined && to === undefined) this.#unmerge(record);
     const isIt = first && (first.identity.isExchange ?? this.#isExchange(from, first, record));
     return isIt ? first : undefined;
   }
@@ -435,6 +436,10 @@ export class InotifyHub extends TreeHub<number> {
           nameKey(next.name, next.nameBytes) === newKey;
         if (!isBack) return undefined;
         const end = this.#pairing.partner(next);
+        if (end === undefined) {
+          if (!isComplete) break; // it may not have been read
+          this.#unmerge(next);
+        }
         const back = end && this.#watches.get(end.wd);
         if (back !== from) return undefined;
         return back === undefined || nameKey(end!.name, end!.nameBytes) === key ? next : undefined;
@@ -454,7 +459,7 @@ export class InotifyHub extends TreeHub<number> {
    */
   #isExchange(
     to: Node<number>,
-    { name: key, isDirectory, identity: { displaced, wd } }: Arrival<number, Reversible>,
+    { isDirectory, identity: { displaced, wd } }: Arrival<number, Reversible>,
     second: InotifyRecord,
     last?: InotifyRecord,
   ): boolean | undefined {
@@ -465,14 +470,60 @@ export class InotifyHub extends TreeHub<number> {
       // One of them has no watch, and the one that has one did not move.
       if ((wd === undefined) !== (displaced?.tag.mark === undefined)) return wd !== undefined;
     }
-    const queued = this.#isThereBehind(last, to, key);
+    return this.#isThere(to, second, last);
+  }
+
+  /**
+   * Puts the record back that is missing behind `second`, a move to where nobody watches, if the name was exchanged: the kernel merges a move from a name into the one queued before, whatever moved (inotify's event_compare()
+   * asks for mask and name alone). Where the name is exchanged again then, what is left is a lone second half, and the
+   * rename back.
+   */
+  #unmerge(second: InotifyRecord): void {
+    let came: InotifyRecord | undefined;
+    let count = 0;
+    for (const next of this.#pairing.behind(second)) {
+      if (count++ > NEAR) return;
+      if ((next.mask & NAMED) === 0) continue;
+      if (came === undefined) {
+        if ((next.mask & IN_MOVED_TO) !== 0 && this.#isLone(next)) came = next;
+        else if (next.wd === second.wd) return;
+        continue;
+      }
+      if (next.wd !== second.wd && next.wd !== came.wd) continue;
+      const isBack = (next.mask & IN_MOVED_FROM) !== 0 && isSamePlace(next, came) &&
+        ((came.mask ^ second.mask) & IN_ISDIR) === 0 &&
+        isSamePlace(this.#pairing.partner(next), second);
+      const node = this.#watches.get(came.wd);
+      if (!isBack || node === undefined || !this.#isThere(node, came, next)) return;
+      const merged = { ...second, cookie: came.cookie };
+      this.#pairing.insert(merged, second);
+      return this.#noteName(merged, 1);
+    }
+  }
+
+  /** Whether the first half of a rename is not queued; records that interleave may have it ahead. */
+  #isLone(to: InotifyRecord): boolean {
+    for (const { mask, cookie } of this.#pairing.behind()) {
+      if ((mask & IN_MOVED_FROM) !== 0 && cookie === to.cookie) return false;
+    }
+    return true;
+  }
+
+  /** Whether a name is there behind `last`, as what is queued tells, or the filesystem; undefined where none does. */
+  #isThere(
+    directory: Node<number>,
+    { name, nameBytes }: InotifyRecord,
+    last: InotifyRecord | undefined,
+  ): boolean | undefined {
+    const key = nameKey(name, nameBytes);
+    const queued = this.#isThereBehind(last, directory, key);
     if (queued !== "untold") return queued;
-    if (this.isOutdated(to)) return undefined;
-    const path = this.entryBytes(to, second.name, second.nameBytes);
+    if (this.isOutdated(directory)) return undefined;
+    const path = this.entryBytes(directory, name, nameBytes);
     const isThere = fileStatus(this.libc, path) !== undefined;
-    this.awaitChangesIn(to);
+    this.awaitChangesIn(directory);
     this.readAhead();
-    const since = this.#isThereBehind(last, to, key);
+    const since = this.#isThereBehind(last, directory, key);
     return since === "untold" ? isThere : since;
   }
 

@@ -78,6 +78,8 @@ const MIX: readonly (readonly [weight: number, verb: Operation["verb"], paths: P
   [16, "mkdir -p", one],
   [20, "rename", two],
   [8, "exchange", two],
+  [2, "exchange", (random) => [inside(random), outside(random)]],
+  [2, "exchange", (random) => [outside(random), inside(random)]],
   [6, "replace", one],
   [5, "unlink", one],
   [7, "rm -r", one],
@@ -88,28 +90,12 @@ const MIX: readonly (readonly [weight: number, verb: Operation["verb"], paths: P
   [2, "write", (random) => [`${outside(random)}/${pick(random, NAMES)}`]],
 ];
 
-/**
- * Exchanges with what is not watched. Not for inotify: the kernel merges a move from a name into the one before, whatever
- * moved (inotify's event_compare() asks for mask and name alone), so that of an exchange with what is not watched, and
- * then of that name with another one, the second half of a rename is left, like something that came from outside.
- */
-const CROSSING: typeof MIX = [
-  [2, "exchange", (random) => [inside(random), outside(random)]],
-  [2, "exchange", (random) => [outside(random), inside(random)]],
-];
-
-/** So many operations by so many processes; `crossing`: names are exchanged with what is not watched, too. */
-export function randomOperations(
-  random: Random,
-  count: number,
-  processes: number,
-  crossing: boolean,
-): Operation[] {
-  const mix = crossing ? [...MIX, ...CROSSING] : MIX;
-  const total = mix.reduce((sum, [weight]) => sum + weight, 0);
+/** So many operations by so many processes. */
+export function randomOperations(random: Random, count: number, processes: number): Operation[] {
+  const total = MIX.reduce((sum, [weight]) => sum + weight, 0);
   return Array.from({ length: count }, () => {
     let at = random(total);
-    const [, verb, paths] = mix.find(([weight]) => (at -= weight) < 0)!;
+    const [, verb, paths] = MIX.find(([weight]) => (at -= weight) < 0)!;
     const [path, to = ""] = paths(random);
     return { verb, path, to, by: random(processes) };
   });

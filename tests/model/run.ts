@@ -255,12 +255,7 @@ async function main(): Promise<number> {
       [],
       Array.from({ length }, (_, n) => {
         const random = wholeNumbers(from + n);
-        return randomOperations(
-          random,
-          Number(values.operations),
-          Number(values.processes),
-          values.backend !== "inotify",
-        );
+        return randomOperations(random, Number(values.operations), Number(values.processes));
       }),
     );
     if (failure === undefined) continue;
