@@ -27,6 +27,13 @@ export {
   type Probe,
   type ProbeName,
 } from "./watch/capabilities.ts";
+export { Guard, guard, type GuardStats } from "./guard/guard.ts";
+export type { Decide, GuardOptions } from "./guard/options.ts";
+export type { GuardRequest } from "./guard/request.ts";
+export type { Rule } from "./guard/rules.ts";
+export type { AuditNote, Cache, DecisionFields, DenialErrno, Verdict } from "./guard/decision.ts";
+export type { Operation, Priority } from "./backends/fanotify/permission_group.ts";
+export type { ByteRange } from "./guard/protocol.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";

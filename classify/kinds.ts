@@ -28,6 +28,7 @@ export const KINDS = [
   "remove.directory",
   "remove.symlink",
   "remove.other",
+  "access",
   "access.open",
   "access.exec",
   "access.read",

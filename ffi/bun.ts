@@ -5,7 +5,8 @@
  */
 
 import { setImmediate } from "node:timers";
-import { dlopen, type FFIFunction, ptr, read } from "bun:ffi";
+import process from "node:process";
+import type * as FFI from "bun:ffi";
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
 import { io_event, iocb, IOCB_CMD_POLL, IOCB_FLAG_RESFD } from "./abi/aio.ts";
@@ -16,6 +17,9 @@ import { systemError } from "./errno.ts";
 import { readDirectory, readText } from "./file.ts";
 import { cString } from "./text.ts";
 
+/** Not by an import, which Deno would look for where this file is bundled with its twin. */
+const { dlopen, ptr, read } = process.getBuiltinModule("bun:ffi") as unknown as typeof FFI;
+
 /** How Bun spells each C type. `i64` and `u64` come back as bigint: no silent loss of bits. */
 const TYPES = {
   i32: "i32",
@@ -24,11 +28,11 @@ const TYPES = {
   isize: "i64",
   usize: "u64",
   buffer: "ptr",
-} as const satisfies Record<CType, FFIFunction["returns"]>;
+} as const satisfies Record<CType, FFI.FFIFunction["returns"]>;
 
 /** Loads `name` and binds the symbol table to it; throws what `dlopen` throws. */
 export function load(name: string): Libc {
-  const table: Record<string, FFIFunction> = {};
+  const table: Record<string, FFI.FFIFunction> = {};
   for (const [symbol, { parameters, result }] of Object.entries(SYMBOLS)) {
     table[symbol] = { args: parameters.map((type) => TYPES[type]), returns: TYPES[result] };
   }
@@ -38,7 +42,9 @@ export function load(name: string): Libc {
   const calls: LibcCalls = {
     ...symbols,
     read: (fd, buffer, count) => Number(symbols.read(fd, buffer, count)),
+    pread: (fd, buffer, count, offset) => Number(symbols.pread(fd, buffer, count, offset)),
     write: (fd, buffer, count) => Number(symbols.write(fd, buffer, count)),
+    pwrite: (fd, buffer, count, offset) => Number(symbols.pwrite(fd, buffer, count, offset)),
     readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, size)),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, count)),
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),

@@ -18,7 +18,11 @@ export function load(name: string): Libc {
   const calls: LibcCalls = {
     ...symbols,
     read: (fd, buffer, count) => Number(symbols.read(fd, buffer, BigInt(count))),
+    pread: (fd, buffer, count, offset) =>
+      Number(symbols.pread(fd, buffer, BigInt(count), BigInt(offset))),
     write: (fd, buffer, count) => Number(symbols.write(fd, buffer, BigInt(count))),
+    pwrite: (fd, buffer, count, offset) =>
+      Number(symbols.pwrite(fd, buffer, BigInt(count), BigInt(offset))),
     readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, BigInt(size))),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, BigInt(count))),
     poll: (fds, count, timeout) => symbols.poll(fds, BigInt(count), timeout),

@@ -25,8 +25,12 @@ export interface LibcCalls {
   close(fd: number): number;
   /** `ssize_t read(int fd, void *buf, size_t count)` */
   read(fd: number, buffer: Buffer, count: number): number;
+  /** `ssize_t pread(int fd, void *buf, size_t count, off_t offset)` */
+  pread(fd: number, buffer: Buffer, count: number, offset: number): number;
   /** `ssize_t write(int fd, const void *buf, size_t count)` */
   write(fd: number, buffer: Buffer, count: number): number;
+  /** `ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset)` */
+  pwrite(fd: number, buffer: Buffer, count: number, offset: number): number;
   /** `ssize_t readlink(const char *path, char *buf, size_t size)` */
   readlink(path: Buffer, buffer: Buffer, size: number): number;
   /** `ssize_t getdents64(int fd, void *dirp, size_t count)` (glibc 2.30, musl) */

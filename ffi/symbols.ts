@@ -49,11 +49,29 @@ export const SYMBOLS = {
     ],
     result: "isize",
   },
+  pread: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+      "isize", // off_t offset
+    ],
+    result: "isize",
+  },
   write: {
     parameters: [
       "i32", // int fd
       "buffer", // const void *buf
       "usize", // size_t count
+    ],
+    result: "isize",
+  },
+  pwrite: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+      "isize", // off_t offset
     ],
     result: "isize",
   },

@@ -14,8 +14,9 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   backends: ["ffi", "classify (types)"],
   classify: ["ffi/abi", "backends (types)"],
   watch: ["backends", "classify", "ffi"],
+  guard: ["watch", "backends", "classify", "ffi"],
   cli: ["mod.ts", "classify", "ffi", "watch", "backends"],
-  "mod.ts": ["watch", "backends", "classify", "ffi"],
+  "mod.ts": ["guard", "watch", "backends", "classify", "ffi"],
   "cli.ts": ["cli", "ffi"],
 };
 

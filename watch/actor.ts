@@ -70,30 +70,48 @@ function isAlive(libc: Libc, pidfd: number): boolean {
 
 type Facts = Pick<Actor, "ppid" | "uid" | "gid" | "comm" | "exe" | "cmdline" | "cgroup">;
 
+/** The executable; undefined for another user's process, and a kernel thread, which do not say. */
+export function processExe(libc: Libc, pid: number): string | undefined {
+  const exe = readLink(libc, `/proc/${pid}/exe`);
+  return exe && decodeText(exe);
+}
+
+/** The path in the cgroup hierarchy; where only version 1 groups a process, the one of systemd names its service. */
+export function processCgroup(libc: Libc, pid: number): string | undefined {
+  const cgroup = readText(libc, `/proc/${pid}/cgroup`) ?? "";
+  return (/^0::(.*)$/m.exec(cgroup) ?? /^\d+:name=systemd:(.*)$/m.exec(cgroup))?.[1];
+}
+
+/** The effective user id. */
+export function processUser(libc: Libc, pid: number): number | undefined {
+  return effectiveId(readText(libc, `/proc/${pid}/status`) ?? "", "Uid");
+}
+
+function statusField(status: string, name: string): string | undefined {
+  return new RegExp(`^${name}:\\s+(.*)$`, "m").exec(status)?.[1];
+}
+
+/** Of real, effective, saved and that of filesystems the one that acts. */
+function effectiveId(status: string, name: "Uid" | "Gid"): number | undefined {
+  const id = statusField(status, name)?.split("\t")[1];
+  return id === undefined ? undefined : Number(id);
+}
+
 /** What `/proc/PID` tells; undefined where there is no such process any more. */
 export function processFacts(libc: Libc, pid: number): Facts | undefined {
   const status = readText(libc, `/proc/${pid}/status`);
   if (status === undefined) return undefined;
-  const facts: { -readonly [name in keyof Facts]: Facts[name] } = {};
-  const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, "m").exec(status)?.[1];
-  const ids = (name: string) => field(name)?.split("\t").map(Number) ?? [];
-  const ppid = field("PPid");
-  if (ppid !== undefined) facts.ppid = Number(ppid);
-  // Real, effective, saved, filesystem: the effective one acts.
-  const [uid, gid] = [ids("Uid")[1], ids("Gid")[1]];
-  if (uid !== undefined) facts.uid = uid;
-  if (gid !== undefined) facts.gid = gid;
-  const comm = readText(libc, `/proc/${pid}/comm`);
-  if (comm !== undefined) facts.comm = comm.replace(/\n$/, "");
-  const exe = readLink(libc, `/proc/${pid}/exe`); // not readable for another user's process, nor a kernel thread's
-  if (exe !== undefined) facts.exe = decodeText(exe);
+  const ppid = statusField(status, "PPid");
   const cmdline = readText(libc, `/proc/${pid}/cmdline`);
-  if (cmdline) facts.cmdline = cmdline.replace(/\0$/, "").split("\0");
-  const cgroup = readText(libc, `/proc/${pid}/cgroup`);
-  if (cgroup !== undefined) {
-    // `0::/path` is version 2; where only version 1 groups a process, the one of systemd names its service.
-    const line = /^0::(.*)$/m.exec(cgroup) ?? /^\d+:name=systemd:(.*)$/m.exec(cgroup);
-    if (line) facts.cgroup = line[1]!;
-  }
-  return facts;
+  const facts: { readonly [name in keyof Facts]: Facts[name] | undefined } = {
+    ppid: ppid === undefined ? undefined : Number(ppid),
+    uid: effectiveId(status, "Uid"),
+    gid: effectiveId(status, "Gid"),
+    comm: readText(libc, `/proc/${pid}/comm`)?.replace(/\n$/, ""),
+    exe: processExe(libc, pid),
+    cmdline: cmdline ? cmdline.replace(/\0$/, "").split("\0") : undefined,
+    cgroup: processCgroup(libc, pid),
+  };
+  // What is not known is absent.
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }

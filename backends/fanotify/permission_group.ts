@@ -1,0 +1,307 @@
+/**
+ * An fanotify group that is asked before something happens: opens, marks, reads, answers.
+ *
+ * @module
+ */
+
+import { EINTR, EINVAL, EMFILE, EPERM } from "../../ffi/abi/errno.ts";
+import {
+  FAN_ACCESS_PERM,
+  FAN_ALLOW,
+  FAN_AUDIT,
+  FAN_CLASS_CONTENT,
+  FAN_CLASS_PRE_CONTENT,
+  FAN_CLOEXEC,
+  FAN_DENY,
+  FAN_ENABLE_AUDIT,
+  FAN_ERRNO_MASK,
+  FAN_ERRNO_SHIFT,
+  FAN_INFO,
+  FAN_MARK_ADD,
+  FAN_MARK_EVICTABLE,
+  FAN_MARK_FILESYSTEM,
+  FAN_MARK_IGNORED_MASK,
+  FAN_MARK_IGNORED_SURV_MODIFY,
+  FAN_MARK_INODE,
+  FAN_MARK_MOUNT,
+  FAN_MARK_REMOVE,
+  FAN_MODIFY,
+  FAN_NONBLOCK,
+  FAN_OPEN_EXEC_PERM,
+  FAN_OPEN_PERM,
+  FAN_PRE_ACCESS,
+  FAN_REPORT_FD_ERROR,
+  FAN_RESPONSE_INFO_AUDIT_RULE,
+  FAN_UNLIMITED_MARKS,
+  FAN_UNLIMITED_QUEUE,
+  fanotify_event_metadata,
+  fanotify_response,
+  fanotify_response_info_audit_rule,
+  fanotify_response_info_header,
+} from "../../ffi/abi/fanotify.ts";
+import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../ffi/abi/open.ts";
+import {
+  CapabilityError,
+  type SystemError,
+  systemError,
+  type SystemErrorInit,
+  UnsupportedError,
+} from "../../ffi/errno.ts";
+import type { Libc } from "../../ffi/port.ts";
+import { readQueue } from "../../ffi/queue.ts";
+import { limitError } from "../limits.ts";
+import { FanotifyBatch } from "./decode.ts";
+import type { MarkTarget } from "./group.ts";
+
+/** What can be asked about. */
+export type Operation = "open" | "exec" | "read" | "access";
+
+/** The event bit of each operation. */
+export const OPERATION_BITS: Readonly<Record<Operation, number>> = {
+  open: FAN_OPEN_PERM,
+  exec: FAN_OPEN_EXEC_PERM, // Linux 5.0
+  read: FAN_ACCESS_PERM,
+  access: FAN_PRE_ACCESS, // Linux 6.14
+};
+
+/** The operation that a record asks about; undefined for a record that asks nothing. */
+export function operationOf(bits: number): Operation | undefined {
+  for (const operation of Object.keys(OPERATION_BITS) as Operation[]) {
+    if ((bits & OPERATION_BITS[operation]) !== 0) return operation;
+  }
+  return undefined;
+}
+
+/** Which groups are asked first: those that may change the content before it is read. */
+export type Priority = "content" | "pre-content";
+
+const CLASSES: Readonly<Record<Priority, number>> = {
+  content: FAN_CLASS_CONTENT,
+  "pre-content": FAN_CLASS_PRE_CONTENT,
+};
+
+const TARGETS: Readonly<Record<MarkTarget, number>> = {
+  inode: FAN_MARK_INODE,
+  mount: FAN_MARK_MOUNT,
+  filesystem: FAN_MARK_FILESYSTEM,
+};
+
+/**
+ * A queue with a bound would let pass unasked what does not fit (`fanotify_handle_event` in
+ * fs/notify/fanotify/fanotify.c), so it has none.
+ */
+const BASE = FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS;
+
+/** Not to wait for the other end of a FIFO that somebody opens, as every open does without O_NONBLOCK. */
+const FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+
+/** What the audit log is told of a decision (Linux 6.3). */
+export interface AuditRule {
+  readonly rule: number;
+  /** 0 no, 1 yes, 2 unknown. */
+  readonly subjectTrust: number;
+  readonly objectTrust: number;
+}
+
+/** An answer as the kernel takes it. */
+export interface Answer {
+  readonly isAllowed: boolean;
+  /** With which errno it is denied; EPERM where there is none. Groups of the class `"pre-content"` only, Linux 6.14. */
+  readonly errno?: number | undefined;
+  readonly audit?: AuditRule | true | undefined;
+}
+
+/** An open group of permission events. */
+export class PermissionGroup {
+  readonly fd: number;
+  /** The init flags that the kernel granted. */
+  readonly flags: number;
+  readonly #libc: Libc;
+  readonly #response = new Uint8Array(
+    fanotify_response.size + fanotify_response_info_audit_rule.size,
+  );
+  readonly #view: DataView = new DataView(this.#response.buffer);
+
+  /** The group of a file descriptor that {@linkcode PermissionGroup.open} gave. */
+  constructor(libc: Libc, fd: number, flags: number) {
+    this.#libc = libc;
+    this.fd = fd;
+    this.flags = flags;
+  }
+
+  /**
+   * `fanotify_init`. Throws `CapabilityError` without CAP_SYS_ADMIN, `WatchLimitError` where the user has no group left,
+   * `UnsupportedError` without CONFIG_FANOTIFY_ACCESS_PERMISSIONS, or CONFIG_AUDITSYSCALL where `audit` is asked for.
+   */
+  static open(libc: Libc, priority: Priority, audit: boolean): PermissionGroup {
+    const base = BASE | CLASSES[priority] | (audit ? FAN_ENABLE_AUDIT : 0);
+    let fd = -1;
+    for (const flags of [base | FAN_REPORT_FD_ERROR, base]) { // Linux 6.13
+      fd = libc.fanotify_init(flags, FILE_FLAGS);
+      if (fd >= 0) return new PermissionGroup(libc, fd, flags);
+      if (libc.errno() !== EINVAL) break;
+    }
+    const error = systemError(libc, "guard", { syscall: "fanotify_init" });
+    if (error.errno === EPERM) {
+      throw new CapabilityError(error.message, {
+        ...about(error),
+        hint: `to be asked needs CAP_SYS_ADMIN${
+          audit ? ", and CAP_AUDIT_WRITE for the audit log" : ""
+        }; run as root`,
+      });
+    }
+    if (error.errno === EMFILE) throw limitError(libc, "fanotify/max_user_groups", error);
+    throw new UnsupportedError(error.message, {
+      ...about(error),
+      hint: audit
+        ? "the audit log needs a kernel with CONFIG_AUDITSYSCALL; leave audit out"
+        : "the kernel needs CONFIG_FANOTIFY_ACCESS_PERMISSIONS",
+    });
+  }
+
+  /**
+   * `fanotify_mark(FAN_MARK_ADD)`. Throws `CapabilityError`, `WatchLimitError`, or `UnsupportedError` where the filesystem
+   * does not ask for that: /proc for nothing, all but ext4, xfs and btrfs not for `"access"`.
+   */
+  mark(target: MarkTarget, mask: number, path: Uint8Array<ArrayBuffer>, shown: string): void {
+    if (this.#mark(FAN_MARK_ADD | TARGETS[target], mask, AT_FDCWD, path)) return;
+    const error = systemError(this.#libc, `guard the ${target} of ${shown}`, {
+      syscall: "fanotify_mark",
+      path: shown,
+    });
+    if (error.code === "ENOSPC") throw limitError(this.#libc, "fanotify/max_user_marks", error);
+    if (error.code === "EPERM") {
+      throw new CapabilityError(error.message, {
+        ...about(error),
+        hint: `a mark on a ${target} needs CAP_SYS_ADMIN; run as root`,
+      });
+    }
+    if (["EINVAL", "EOPNOTSUPP", "ENODEV", "EXDEV"].includes(error.code)) {
+      throw new UnsupportedError(error.message, {
+        ...about(error),
+        hint: (mask & FAN_PRE_ACCESS) !== 0
+          ? 'on "access" needs Linux 6.14, and ext4, xfs or btrfs'
+          : "this filesystem asks nobody for permission",
+      });
+    }
+    throw error;
+  }
+
+  /** `fanotify_mark(FAN_MARK_REMOVE)`. A mark that is not there any more is what was asked for. */
+  unmark(target: MarkTarget, mask: number, path: Uint8Array<ArrayBuffer>): void {
+    this.#mark(FAN_MARK_REMOVE | TARGETS[target], mask, AT_FDCWD, path);
+  }
+
+  /**
+   * Has the kernel allow `mask` of a file without asking, until it is modified, or for good where `survives`; the kernel
+   * may forget it when memory is short. A file that {@linkcode isWritten} is not taken without `survives`, and the kernel
+   * does not say so. Whether the kernel had no other objection.
+   *
+   * The legacy flag, for on a file it means the same, and all kernels have it.
+   */
+  ignore(file: number | Uint8Array<ArrayBuffer>, mask: number, survives: boolean): boolean {
+    const flags = FAN_MARK_ADD | FAN_MARK_IGNORED_MASK |
+      (survives ? FAN_MARK_IGNORED_SURV_MODIFY : 0);
+    const [dirfd, path] = typeof file === "number" ? [file, null] : [AT_FDCWD, file];
+    // Evictable: Linux 5.19. An inode that has another mark of the group, as a guarded file itself, has a lasting one.
+    return this.#mark(flags | FAN_MARK_EVICTABLE, mask, dirfd, path) ||
+      this.#mark(flags, mask, dirfd, path);
+  }
+
+  /** Takes back what {@linkcode ignore} added; whether there was something. */
+  unignore(file: number | Uint8Array<ArrayBuffer>, mask: number): boolean {
+    const [dirfd, path] = typeof file === "number" ? [file, null] : [AT_FDCWD, file];
+    return this.#mark(FAN_MARK_REMOVE | FAN_MARK_IGNORED_MASK, mask, dirfd, path);
+  }
+
+  /**
+   * Whether somebody has the file open for writing; undefined where the kernel does not say. Of such a file it takes no
+   * ignore mask that the next modification would remove anyway (`fanotify_add_inode_mark` in
+   * fs/notify/fanotify/fanotify_user.c), so one is added that is for nothing, and whether it can be removed is the answer.
+   */
+  isWritten(file: number): boolean | undefined {
+    if (!this.#mark(FAN_MARK_ADD | FAN_MARK_IGNORED_MASK, FAN_MODIFY, file, null)) return undefined;
+    return !this.unignore(file, FAN_MODIFY);
+  }
+
+  #mark(flags: number, mask: number, dirfd: number, path: Uint8Array<ArrayBuffer> | null): boolean {
+    return this.#libc.fanotify_mark(this.fd, flags, BigInt(mask >>> 0), dirfd, path) === 0;
+  }
+
+  /** A buffer in which `count` requests fit, for {@linkcode read}: each opens a file. */
+  static buffer(count: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(count * REQUEST_SIZE);
+  }
+
+  /** What is queued, as far as it fits; undefined when there is nothing. */
+  read(buffer: Uint8Array<ArrayBuffer>): FanotifyBatch | undefined {
+    const length = readQueue(this.#libc, this.fd, buffer, "fanotify");
+    return length === 0 ? undefined : new FanotifyBatch(buffer, length);
+  }
+
+  /**
+   * Answers a request; whether it was still waiting (ENOENT: somebody else answered, or the one who asked was killed). One
+   * write a request: the kernel takes one response of several. What it does not understand (EINVAL) leaves the request
+   * pending, so it is answered again without what is optional.
+   */
+  answer(fd: number, { isAllowed, errno, audit }: Answer): boolean {
+    const verdict = isAllowed ? FAN_ALLOW : FAN_DENY;
+    const denial = isAllowed || errno === undefined
+      ? 0
+      : ((errno & FAN_ERRNO_MASK) << FAN_ERRNO_SHIFT);
+    if (audit !== undefined) {
+      if (typeof audit === "object" && this.#write(fd, verdict | denial | FAN_AUDIT, audit)) {
+        return true;
+      }
+      if (this.#write(fd, verdict | denial | FAN_AUDIT)) return true;
+    }
+    if (denial !== 0 && this.#write(fd, verdict | denial)) return true;
+    return this.#write(fd, verdict);
+  }
+
+  #write(fd: number, response: number, audit?: AuditRule): boolean {
+    const view = this.#view;
+    view.setInt32(fanotify_response.fd, fd, true);
+    view.setUint32(
+      fanotify_response.response,
+      (response | (audit === undefined ? 0 : FAN_INFO)) >>> 0,
+      true,
+    );
+    let size: number = fanotify_response.size;
+    if (audit !== undefined) {
+      const at = size;
+      size += fanotify_response_info_audit_rule.size;
+      view.setUint8(at + fanotify_response_info_header.type, FAN_RESPONSE_INFO_AUDIT_RULE);
+      view.setUint8(at + fanotify_response_info_header.pad, 0);
+      view.setUint16(
+        at + fanotify_response_info_header.len,
+        fanotify_response_info_audit_rule.size,
+        true,
+      );
+      view.setUint32(at + fanotify_response_info_audit_rule.rule_number, audit.rule, true);
+      view.setUint32(at + fanotify_response_info_audit_rule.subj_trust, audit.subjectTrust, true);
+      view.setUint32(at + fanotify_response_info_audit_rule.obj_trust, audit.objectTrust, true);
+    }
+    while (this.#libc.write(this.fd, this.#response, size) < 0) {
+      if (this.#libc.errno() !== EINTR) return false;
+    }
+    return true;
+  }
+
+  /** Closes the group: the kernel drops every mark and allows all that waits. */
+  close(): void {
+    this.#libc.close(this.fd);
+  }
+}
+
+/** `struct fanotify_event_metadata`, and the range record of FAN_PRE_ACCESS. */
+const REQUEST_SIZE = fanotify_event_metadata.size + 24;
+
+function about(error: SystemError): SystemErrorInit {
+  return {
+    errno: error.errno,
+    syscall: error.syscall,
+    ...(error.path === undefined ? {} : { path: error.path }),
+    cause: error,
+  };
+}

@@ -1,0 +1,643 @@
+/**
+ * `guard()`, and the guard: paths and decisions on one side, the responder's thread on the other.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import {
+  type Operation,
+  OPERATION_BITS,
+  PermissionGroup,
+} from "../backends/fanotify/permission_group.ts";
+import { type Actor, FileEvent, type WatchEvent } from "../classify/event.ts";
+import type { Kind } from "../classify/kinds.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK } from "../ffi/abi/poll.ts";
+import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
+import {
+  CapabilityError,
+  errnoName,
+  SystemError,
+  systemError,
+  UnsupportedError,
+  WatchLimitError,
+} from "../ffi/errno.ts";
+import { fileStatus, pathOfFd, readText } from "../ffi/file.ts";
+import { openLibc } from "../ffi/libc.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString } from "../ffi/text.ts";
+import { processFacts } from "../watch/actor.ts";
+import { EventQueue } from "../watch/queue.ts";
+import { absolutePath, pathText } from "../watch/targets.ts";
+import { remember } from "./cache.ts";
+import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
+import { type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
+import { Clock, msUntil } from "./pending.ts";
+import {
+  type Ask,
+  type Count,
+  type Decided,
+  type DecidedBy,
+  MOST_PIDS,
+  type Orders,
+  type Report,
+  SharedMemory,
+  type TreeOrders,
+  WORD,
+} from "./protocol.ts";
+import { GuardRequest } from "./request.ts";
+import { BEAT } from "./responder.ts";
+import { WORKER_SOURCE } from "./worker_source.ts";
+
+/** What a guard did so far. */
+export interface GuardStats {
+  /** Requests that were read. */
+  readonly requests: number;
+  /** How they were answered; also those that the rest counts. */
+  readonly allowed: number;
+  readonly denied: number;
+  /** Requests of this process, and of those that it was starting, which are allowed. */
+  readonly own: number;
+  /** Requests of ignored processes, and of what is beside the guarded paths, which are allowed. */
+  readonly ignored: number;
+  /** Decided by a rule, by `decide`, and by nobody, for there is no `decide`. */
+  readonly byRule: number;
+  readonly byDecide: number;
+  readonly byDefault: number;
+  /** Nobody decided in time. */
+  readonly timedOut: number;
+  /** `decide` threw. */
+  readonly errors: number;
+  /** The kernel denied, for it could not open the file for us: no file descriptor was left. */
+  readonly refused: number;
+  /** Requests that `decide` has not decided yet, and the most that there were at once. */
+  readonly waiting: number;
+  readonly mostWaiting: number;
+  /** Files that the kernel was told to allow without asking; what it allows so is seen, and counted, by nobody. */
+  readonly cached: number;
+  /** Of those the ones that it still has in mind: a modification, and shortage of memory, end it. */
+  readonly remembered: number;
+  /** Decisions that were not told, for nobody took them. */
+  readonly unlogged: number;
+  /** What the kernel is asked for, as bits of fanotify, and how many marks ask for it. */
+  readonly mask: number;
+  readonly marks: number;
+  /** Directories that could not be marked. */
+  readonly unguarded: number;
+}
+
+/** How long the end of the responder is waited for, in ms. */
+const END = 4 * BEAT;
+
+/** After how many looks without a sign of life the responder is given up. */
+const LOOKS = 4;
+
+const KIND_OF: Readonly<Record<Operation, Kind>> = {
+  open: "access.open",
+  exec: "access.exec",
+  read: "access.read",
+  access: "access",
+};
+
+/** A guarded path. */
+interface Place {
+  readonly path: string;
+  /** As the kernel spells it. */
+  readonly real: string;
+  readonly isDirectory: boolean;
+}
+
+/**
+ * A running guard.
+ *
+ * - **Nobody waits longer than `timeout`**, whatever this process does: a thread of its own keeps the time.
+ * - **This process is never asked about**, so that it can read what it guards.
+ * - **The end allows everything**: `close()`, the signal, a crash, SIGKILL.
+ * - Iterating tells the decisions from then on: `access.open`, `access.exec`, `access.read`, `access`, with `verdict`, `by`,
+ *   `waited` (ms) and more in `attributes`; `lost` where they were not taken fast enough, and for directories that could not
+ *   be guarded.
+ */
+export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
+  /**
+   * Settles once: resolves when everything is asked about from now on, rejects with what prevented it, or with an
+   * `AbortError` when the guard was closed before.
+   */
+  readonly ready: Promise<void>;
+  readonly #settings: GuardSettings;
+  readonly #shared = new SharedMemory();
+  readonly #clock = new Clock();
+  readonly #queue = new EventQueue(true);
+  readonly #armed = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #requests = new Map<GuardRequest, Ask>();
+  readonly #counts = {
+    allowed: 0,
+    denied: 0,
+    byDecide: 0,
+    errors: 0,
+    timedOut: 0,
+    cached: 0,
+    mostWaiting: 0,
+    marks: 0,
+  };
+  readonly #abort = (): void => void this.close();
+  #places: readonly Place[] = [];
+  #libc: Libc | undefined;
+  #group: PermissionGroup | undefined;
+  #wake = -1;
+  #worker: Worker | undefined;
+  #watchdog: ReturnType<typeof setInterval> | undefined;
+  #forgetProcesses: () => void = () => {};
+  #isIterated = false;
+  #isOver = false;
+  #closing: Promise<void> | undefined;
+
+  /** Begins at once. Use {@linkcode guard}. */
+  constructor(paths: readonly (string | URL)[], settings: GuardSettings) {
+    this.#settings = settings;
+    this.#armed.promise.catch(() => {});
+    const { signal } = settings;
+    if (signal?.aborted) void this.close();
+    else signal?.addEventListener("abort", this.#abort);
+    this.ready = this.#begin(paths);
+    this.ready.catch(() => {}); // the iterator throws the same; whoever uses neither has chosen not to know
+  }
+
+  async #begin(paths: readonly (string | URL)[]): Promise<void> {
+    try {
+      await this.#open(paths);
+    } catch (error) {
+      this.#queue.end({ error });
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #open(paths: readonly (string | URL)[]): Promise<void> {
+    const settings = this.#settings;
+    const libc = this.#libc = await openLibc();
+    this.#checkOpen();
+    const places = this.#places = paths.map((path) => placeOf(libc, path));
+    this.#group = PermissionGroup.open(libc, settings.priority, settings.audit);
+    this.#wake = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (this.#wake < 0) throw systemError(libc, "guard", { syscall: "eventfd" });
+    for (const path of settings.ignore) this.ignore(path);
+    this.#followProcesses();
+    // What is marked is asked about, so the responder comes first.
+    this.#startResponder();
+    await this.#armed.promise;
+    this.#checkOpen();
+    const { scope } = settings;
+    if (scope !== "tree") {
+      for (const { path, real } of places) this.#group.mark(scope, this.#mask, cString(real), path);
+      this.#counts.marks = places.length;
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing === undefined) return;
+    throw new DOMException("Cannot guard: it was closed before it was armed", "AbortError");
+  }
+
+  get #mask(): number {
+    return this.#settings.on.reduce((mask, operation) => mask | OPERATION_BITS[operation], 0);
+  }
+
+  // --- the responder ---
+
+  #startResponder(): void {
+    const url = `data:text/javascript;charset=utf-8,${encodeURIComponent(WORKER_SOURCE)}`;
+    const worker = this.#worker = new Worker(url, { type: "module" });
+    worker.onmessage = ({ data }: MessageEvent<Report>) => this.#heard(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(new Error(`Cannot guard: the responder failed: ${event.message}`));
+    };
+    worker.addEventListener("close", () => {
+      if (!this.#isOver) this.#fail(new Error("Cannot guard: the responder was terminated"));
+    });
+    let [beat, silent] = [0, 0];
+    this.#watchdog = setInterval(() => {
+      const now = Atomics.load(this.#shared.words, WORD.beat);
+      silent = now === beat ? silent + 1 : 0;
+      beat = now;
+      this.#expire();
+      if (silent >= LOOKS && beat > 0) {
+        this.#fail(new Error("Cannot guard: the responder gives no sign of life"));
+      }
+    }, 2 * BEAT);
+  }
+
+  #orders(): Orders {
+    const { settings, group } = { settings: this.#settings, group: this.#group! };
+    const { rules, timeout, onTimeout, decide, dryRun, scope, ignoreFilesystems } = settings;
+    const directories = this.#places.filter((place) => place.isDirectory).map(({ real }) => real);
+    const files = this.#places.filter((place) => !place.isDirectory).map(({ real }) => real);
+    const tree: TreeOrders | undefined = scope === "tree"
+      ? { mask: this.#mask, directories, files, ignoredTypes: ignoreFilesystems }
+      : undefined;
+    return {
+      group: { fd: group.fd, flags: group.flags },
+      wake: this.#wake,
+      memory: this.#shared.buffer,
+      now: this.#clock.now(),
+      pid: process.pid,
+      rules,
+      roots: this.#places.map(({ real }) => real),
+      tree,
+      timeout,
+      onTimeout,
+      asks: decide !== undefined,
+      dryRun,
+    };
+  }
+
+  #heard(report: Report): void {
+    switch (report.type) {
+      case "ask":
+        return this.#asked(report);
+      case "decided":
+        return this.#decided(report.decided, report.unlogged);
+      case "ready":
+        if (!this.#isOver) this.#worker!.postMessage(this.#orders());
+        return;
+      case "armed":
+        return this.#armed.resolve();
+      case "unguarded":
+        return this.#lost(report.path, report.reason);
+      case "ended":
+        return this.#ended.resolve();
+      case "refused":
+        return this.#fail(refusal(report));
+      case "failed":
+        return this.#fail(new Error(`Cannot guard: the responder failed: ${report.message}`));
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#isOver) return;
+    this.#armed.reject(error);
+    this.#ended.resolve();
+    this.#queue.end({ error });
+    void this.close();
+  }
+
+  // --- requests ---
+
+  #asked(ask: Ask): void {
+    const context = {
+      libc: this.#libc!,
+      group: this.#group!,
+      pending: this.#shared.pending,
+      clock: this.#clock,
+    };
+    const request = new GuardRequest(ask, context);
+    if (this.#isOver) return request.release();
+    this.#requests.set(request, ask);
+    this.#counts.mostWaiting = Math.max(this.#counts.mostWaiting, this.#requests.size);
+    try {
+      const answer = this.#settings.decide!(request);
+      if (typeof (answer as Promise<unknown>)?.then !== "function") {
+        return this.#answer(
+          request,
+          ask,
+          settleDecision(answer as "allow", "what decide returned"),
+        );
+      }
+      (answer as Promise<"allow">)
+        .then((decision) => {
+          this.#answer(request, ask, settleDecision(decision, "what decide resolved to"));
+        })
+        .catch((error) => this.#threw(request, ask, error));
+    } catch (error) {
+      this.#threw(request, ask, error);
+    }
+  }
+
+  #threw(request: GuardRequest, ask: Ask, error: unknown): void {
+    this.#counts.errors++;
+    const decision = this.#settings.onTimeout === "allow" ? ALLOW : DENY;
+    this.#answer(request, ask, decision, "error", String((error as Error)?.message ?? error));
+  }
+
+  #answer(
+    request: GuardRequest,
+    ask: Ask,
+    decision: Decision,
+    by: DecidedBy = "decide",
+    error?: string,
+  ): void {
+    this.#requests.delete(request);
+    const { pending } = this.#shared;
+    const [libc, group] = [this.#libc!, this.#group!];
+    const isAllowed = decision.verdict === "allow" || this.#settings.dryRun;
+    const path = this.#isIterated ? request.path : "";
+    const { pathBytes } = request;
+    // Who is denied may be gone at once; who is allowed does not wait for us to look.
+    const asker = request.knownActor ??
+      (!isAllowed && this.#isIterated ? processFacts(libc, ask.pid) : undefined);
+    if (!pending.take(ask.ticket)) return request.release(); // the responder was first
+    group.answer(ask.fd, { isAllowed, errno: decision.errno, audit: decision.audit });
+    this.#counts[isAllowed ? "allowed" : "denied"]++;
+    if (by === "decide") this.#counts.byDecide++;
+    else if (by === "timeout") this.#counts.timedOut++;
+    if (decision.cache !== undefined && !this.#settings.dryRun) {
+      if (remember(libc, group, ask.fd, ask.bits, decision.cache, request.since)) {
+        this.#counts.cached++;
+      }
+    }
+    request.release();
+    if (!this.#isIterated) return;
+    this.#tell([{
+      operation: ask.operation,
+      path,
+      pathBytes,
+      range: ask.range,
+      verdict: decision.verdict,
+      by,
+      errno: decision.errno,
+      cache: decision.cache,
+      error,
+      time: Date.now(),
+      waited: Math.max(0, msUntil(this.#clock.now(), ask.since)),
+      asker: { pid: ask.pid, ...(asker ?? processFacts(libc, ask.pid)) },
+      isExact: asker !== undefined,
+    }]);
+  }
+
+  /** Answers those for whom the responder should have, should it have come to an end. */
+  #expire(): void {
+    const now = this.#clock.now();
+    for (const [request, ask] of this.#requests) {
+      if (!request.isWaiting) this.#requests.delete(request);
+      else if (msUntil(this.#shared.pending.deadline(ask.ticket.slot), now) < -2 * BEAT) {
+        this.#answer(request, ask, this.#settings.onTimeout === "allow" ? ALLOW : DENY, "timeout");
+      }
+    }
+  }
+
+  // --- telling ---
+
+  #decided(decided: readonly Decided[], unlogged: number): void {
+    Atomics.add(this.#shared.words, WORD.taken, decided.length);
+    this.#tell(decided);
+    if (unlogged > 0) {
+      this.#lost(this.#places[0]?.real ?? "/", "decisions were not taken in time", unlogged);
+    }
+  }
+
+  #tell(decided: readonly Decided[]): void {
+    const events = decided.map((one) => {
+      const { operation, path, pathBytes, time, asker, isExact, ...rest } = one;
+      const { range, verdict, by, rule, errno, cache, error, waited } = rest;
+      const isThere = Object.keys(asker).length > 1;
+      const actor: Actor = {
+        ...asker,
+        self: asker.pid === process.pid,
+        confidence: isExact ? "exact" : "likely",
+        ...(isThere ? {} : { gone: true }),
+      };
+      return FileEvent.from(
+        {
+          kind: operation === undefined ? "access" : KIND_OF[operation],
+          path,
+          ...(pathBytes === undefined ? {} : { pathBytes }),
+          actor,
+          attributes: {
+            verdict,
+            by,
+            ...(rule === undefined ? {} : { rule }),
+            ...(errno === undefined ? {} : { errno: errnoName(errno) }),
+            ...(cache === undefined ? {} : { cache }),
+            ...(range === undefined ? {} : { range }),
+            ...(error === undefined ? {} : { error }),
+            ...(this.#settings.dryRun ? { dryRun: true } : {}),
+            waited,
+          },
+        },
+        time,
+        "guard",
+      );
+    });
+    this.#queue.push(events, this.#places[0]?.real ?? "/");
+  }
+
+  #lost(path: string, reason: string, count?: number): void {
+    const attributes = { reason, ...(count === undefined ? {} : { count }) };
+    const event = FileEvent.from({ kind: "lost", path, attributes }, Date.now(), "guard");
+    this.#queue.push([event], path);
+  }
+
+  /** The decisions from now on, one by one. Once. */
+  [Symbol.asyncIterator](): AsyncIterator<WatchEvent> {
+    if (this.#isIterated) throw new TypeError("Cannot iterate a guard twice");
+    this.#isIterated = true;
+    Atomics.store(this.#shared.words, WORD.listens, 1);
+    return this.#events();
+  }
+
+  async *#events(): AsyncGenerator<WatchEvent> {
+    try {
+      for (;;) {
+        const batch = await this.#queue.take();
+        if (batch === undefined) return;
+        yield* batch;
+      }
+    } finally {
+      await this.close();
+    }
+  }
+
+  // --- what the kernel is told ---
+
+  /**
+   * Never asks about a file again, whatever becomes of its content, while it has this inode; the kernel may forget it when
+   * memory is short, and asks then. Throws `SystemError`.
+   */
+  ignore(path: string | URL): void {
+    const { libc, group } = this.#opened();
+    const shown = absolutePath(libc, path);
+    if (group.ignore(cString(shown), this.#mask, true)) return;
+    throw systemError(libc, `ignore ${shown}`, { syscall: "fanotify_mark", path: shown });
+  }
+
+  /** Asks about a file again that was ignored, or allowed with `cache`; whether it was. */
+  forget(path: string | URL): boolean {
+    const { libc, group } = this.#opened();
+    return group.unignore(cString(absolutePath(libc, path)), this.#mask);
+  }
+
+  #opened(): { libc: Libc; group: PermissionGroup } {
+    if (this.#libc !== undefined && this.#group !== undefined && !this.#isOver) {
+      return { libc: this.#libc, group: this.#group };
+    }
+    const state = this.#isOver ? "it is closed" : "it is not ready yet";
+    throw new TypeError(`Cannot change the guard: ${state}`);
+  }
+
+  /** Has the responder know the ignored processes, whenever the set changes. */
+  #followProcesses(): void {
+    const set = this.#settings.ignoreProcesses;
+    const { words, pids } = this.#shared;
+    const publish = () => {
+      if (set.size > MOST_PIDS) {
+        throw new RangeError(`Cannot ignore ${set.size} processes: at most ${MOST_PIDS}`);
+      }
+      Atomics.store(words, WORD.pids, 0);
+      pids.set([...set]);
+      Atomics.store(words, WORD.pids, set.size);
+    };
+    publish();
+    // The other thread has a copy, so the set has to say that it changes.
+    for (const name of ["add", "delete", "clear"] as const) {
+      const change = set[name] as (...args: number[]) => unknown;
+      Object.defineProperty(set, name, {
+        configurable: true,
+        value: (...args: number[]) => {
+          const result = change.apply(set, args);
+          publish();
+          return result;
+        },
+      });
+    }
+    this.#forgetProcesses = () => {
+      for (const name of ["add", "delete", "clear"]) Reflect.deleteProperty(set, name);
+    };
+  }
+
+  /** What was done so far. */
+  stats(): GuardStats {
+    const own = this.#counts;
+    const count = (name: Count) => this.#shared.count(name);
+    return {
+      requests: count("requests"),
+      allowed: count("allowed") + own.allowed,
+      denied: count("denied") + own.denied,
+      own: count("own"),
+      ignored: count("ignored"),
+      byRule: count("byRule"),
+      byDecide: own.byDecide,
+      byDefault: count("byDefault"),
+      timedOut: count("timedOut") + own.timedOut,
+      errors: own.errors,
+      refused: count("refused"),
+      waiting: [...this.#requests.keys()].filter((request) => request.isWaiting).length,
+      mostWaiting: own.mostWaiting,
+      cached: count("cached") + own.cached,
+      remembered: this.#remembered(),
+      unlogged: count("unlogged") + this.#queue.stats.dropped,
+      mask: this.#mask,
+      marks: count("marks") + own.marks,
+      unguarded: count("unguarded"),
+    };
+  }
+
+  /** Marks with an ignore mask, as proc_pid_fdinfo(5) lists them. */
+  #remembered(): number {
+    if (this.#libc === undefined || this.#group === undefined || this.#isOver) return 0;
+    const info = readText(this.#libc, `/proc/self/fdinfo/${this.#group.fd}`) ?? "";
+    return [...info.matchAll(/^fanotify ino:.* ignored_mask:(?!0 )/gm)].length;
+  }
+
+  // --- the end ---
+
+  /** Ends it: all that waits is allowed. Resolves once nothing is left of it; the same promise each time. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#isOver = true;
+    this.#settings.signal?.removeEventListener("abort", this.#abort);
+    clearInterval(this.#watchdog);
+    this.#forgetProcesses();
+    const libc = this.#libc;
+    const { words, pending } = this.#shared;
+    Atomics.store(words, WORD.stop, 1);
+    if (this.#worker !== undefined && libc !== undefined) {
+      if (Atomics.load(words, WORD.beat) > 0) {
+        libc.write(this.#wake, ONE, ONE.length);
+        let timer;
+        const late = new Promise<void>((resolve) => timer = setTimeout(resolve, END));
+        await Promise.race([this.#ended.promise, late]);
+        clearTimeout(timer);
+      }
+      this.#worker.terminate();
+    }
+    for (const [request, ask] of this.#requests) {
+      pending.take(ask.ticket);
+      request.release();
+    }
+    this.#requests.clear();
+    this.#group?.close();
+    if (this.#wake >= 0) libc?.close(this.#wake);
+    this.#wake = -1;
+    this.#queue.end();
+  }
+
+  /** The same as {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+/** The path as the kernel spells it. Throws `SystemError` where there is none. */
+function placeOf(libc: Libc, path: string | URL): Place {
+  const shown = absolutePath(libc, path);
+  const fd = libc.open(cString(shown), O_PATH | O_CLOEXEC, 0);
+  if (fd < 0) throw systemError(libc, `guard ${shown}`, { syscall: "open", path: shown });
+  const real = pathOfFd(libc, fd) ?? shown;
+  const isDirectory = fileStatus(libc, cString(""), fd)?.type === "directory";
+  libc.close(fd);
+  return { path: shown, real, isDirectory };
+}
+
+/** The responder's error, as it was thrown there. */
+function refusal(report: Report & { type: "refused" }): SystemError {
+  const { message, ...init } = report;
+  const type = init.code === "ENOSPC" || init.code === "EMFILE"
+    ? WatchLimitError
+    : init.code === "EPERM"
+    ? CapabilityError
+    : ["EINVAL", "EOPNOTSUPP", "ENODEV", "EXDEV"].includes(init.code)
+    ? UnsupportedError
+    : SystemError;
+  return new type(message, init);
+}
+
+/**
+ * Asks before files are opened, executed or read.
+ *
+ * **Privilege.** CAP_SYS_ADMIN in the initial user namespace. In Deno `--allow-ffi`, nothing else.
+ *
+ * **Kernel.** CONFIG_FANOTIFY_ACCESS_PERMISSIONS; `"exec"` Linux 5.0, `"access"` and errnos 6.14.
+ *
+ * **Errors.** `TypeError` or `RangeError` at once for wrong arguments. What the system refuses rejects `ready` and is thrown
+ * to the iterator: `CapabilityError`, `UnsupportedError`, `WatchLimitError`, `SystemError`.
+ *
+ * @example
+ * ```ts ignore
+ * import { guard } from "sentinode";
+ *
+ * await using gate = guard("/srv/uploads", {
+ *   rules: [{ path: "*.png", verdict: "allow", cache: "until-modified" }],
+ *   decide: (request) => request.actor.uid === 0 ? "allow" : "deny",
+ * });
+ * for await (const event of gate) console.log(event.attributes.verdict, event.path, event.actor?.exe);
+ * ```
+ *
+ * @param paths one path or several, relative ones to the working directory; `file:` URLs
+ */
+export function guard(
+  paths: string | URL | Iterable<string | URL>,
+  options: GuardOptions = {},
+): Guard {
+  const isOne = typeof paths !== "object" || paths instanceof URL ||
+    !(Symbol.iterator in (paths ?? {}));
+  const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
+  if (list.length === 0) throw new TypeError("Cannot guard no path: give at least one");
+  for (const path of list) pathText(path);
+  return new Guard(list, settleGuard(options));
+}

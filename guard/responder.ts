@@ -1,0 +1,449 @@
+/**
+ * The responder: waits for requests, and answers them, in a thread of its own that waits for nothing else.
+ *
+ * It opens no file but in /proc, which asks nobody, starts no process, and answers first: whatever it did in between could
+ * have to wait for its own answer.
+ *
+ * @module
+ */
+
+import { type FanotifyBatch, FanotifyRecord } from "../backends/fanotify/decode.ts";
+import {
+  type Operation,
+  operationOf,
+  PermissionGroup,
+} from "../backends/fanotify/permission_group.ts";
+import { isWithin } from "../backends/mounts/mountinfo.ts";
+import { FAN_EVENT_INFO_TYPE_RANGE } from "../ffi/abi/fanotify.ts";
+import { AT_EMPTY_PATH } from "../ffi/abi/open.ts";
+import { pollfd, POLLIN, POLLPRI } from "../ffi/abi/poll.ts";
+import { rlimit, RLIMIT_NOFILE } from "../ffi/abi/resource.ts";
+import { statx, STATX_MNT_ID } from "../ffi/abi/statx.ts";
+import { SYS_prlimit64 } from "../ffi/abi/syscall.ts";
+import { SystemError } from "../ffi/errno.ts";
+import { fileStatus, readDirectory } from "../ffi/file.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString } from "../ffi/text.ts";
+import { processFacts } from "../watch/actor.ts";
+import { remember } from "./cache.ts";
+import { ALLOW, type Decision, DENY } from "./decision.ts";
+import { Clock, msUntil, SLOTS, type Ticket } from "./pending.ts";
+import {
+  type ByteRange,
+  type Decided,
+  type DecidedBy,
+  type Orders,
+  type Report,
+  SharedMemory,
+  WORD,
+} from "./protocol.ts";
+import { isBeingStarted, RequestFacts } from "./request_facts.ts";
+import { RuleSet } from "./rules.ts";
+import { TreeMarks } from "./tree_marks.ts";
+
+/** How often the responder goes round though nothing happens, in ms: so long its end may be waited for. */
+export const BEAT = 250;
+
+/** How many requests one read takes at most. */
+const BATCH = 64;
+
+/** How many file descriptors are left to the rest of the process. */
+const RESERVE = 8;
+
+/** How long a count of free file descriptors holds where there are plenty, in reads. */
+const RECOUNT = 64;
+
+/** After how long it is looked again whether a file descriptor has become free, in ms. */
+const SHORT = 5;
+
+/** How many decisions are told at once, and how many may wait to be taken. */
+const TOLD_AT_ONCE = 256;
+const MOST_UNTAKEN = 16_384;
+
+const limits = new Uint8Array(rlimit.size);
+const status = new Uint8Array(statx.size);
+
+/** A request that the main thread is asked about. */
+interface Waiting {
+  readonly ticket: Ticket;
+  readonly record: Request;
+}
+
+/** What of a request is kept while it waits. */
+interface Request {
+  readonly fd: number;
+  readonly pid: number;
+  readonly bits: number;
+  readonly operation: Operation;
+  readonly range: ByteRange | undefined;
+  /** When it was read at the earliest, on the clock. */
+  readonly since: number;
+}
+
+/** Answers the requests of one group. */
+export class Responder {
+  readonly #libc: Libc;
+  readonly #orders: Orders;
+  readonly #report: (report: Report) => void;
+  readonly #shared: SharedMemory;
+  readonly #group: PermissionGroup;
+  readonly #rules: RuleSet;
+  readonly #clock: Clock;
+  readonly #tree: TreeMarks | undefined;
+  readonly #fds: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView;
+  readonly #buffer = PermissionGroup.buffer(BATCH);
+  readonly #waiting = new Map<number, Waiting>();
+  /** The slot after the one that was given last. */
+  #slot = 0;
+  /** No request has to be answered before. */
+  #earliest: number;
+  /** When all that was queued was read: what is read next came later. */
+  #emptyAt: number;
+  #isArmed = false;
+  /** How many file descriptors were free, and in how many reads that is counted again. */
+  #free = 0;
+  #recountIn = 0;
+  /** How many requests the next read may take. */
+  #room = 0;
+  #decided: Decided[] = [];
+  #told = 0;
+  #unlogged = 0;
+
+  constructor(libc: Libc, orders: Orders, report: (report: Report) => void) {
+    this.#libc = libc;
+    this.#orders = orders;
+    this.#report = report;
+    this.#shared = new SharedMemory(orders.memory);
+    this.#group = new PermissionGroup(libc, orders.group.fd, orders.group.flags);
+    this.#rules = new RuleSet(orders.rules, orders.roots);
+    this.#clock = new Clock(orders.now);
+    this.#emptyAt = this.#earliest = this.#clock.now();
+    const { tree } = orders;
+    this.#tree = tree && new TreeMarks(libc, this.#group, tree, (path, reason) => {
+      this.#shared.add("unguarded");
+      report({ type: "unguarded", path, reason });
+    });
+    const fds: [fd: number, events: number][] = [[orders.group.fd, POLLIN], [orders.wake, POLLIN]];
+    if (this.#tree !== undefined) {
+      const { directories, mounts } = this.#tree.fds;
+      fds.push([directories, POLLIN], [mounts, POLLPRI]);
+    }
+    this.#fds = new Uint8Array(fds.length * pollfd.size);
+    this.#view = new DataView(this.#fds.buffer);
+    for (const [i, [fd, events]] of fds.entries()) {
+      this.#view.setInt32(i * pollfd.size + pollfd.fd, fd, true);
+      this.#view.setInt16(i * pollfd.size + pollfd.events, events, true);
+    }
+  }
+
+  /** Answers until it is told to stop. */
+  run(): void {
+    const { words } = this.#shared;
+    try {
+      while (Atomics.load(words, WORD.stop) === 0) {
+        Atomics.add(words, WORD.beat, 1);
+        this.#wait();
+        if (this.#isReady(0)) this.#serve();
+        this.#follow();
+        this.#expire();
+        if (!this.#isReady(0) || this.#decided.length >= TOLD_AT_ONCE) this.#tell();
+      }
+    } finally {
+      this.#tell();
+      this.#tree?.close();
+    }
+  }
+
+  #isReady(i: number): boolean {
+    return this.#view.getInt16(i * pollfd.size + pollfd.revents, true) !== 0;
+  }
+
+  #wait(): void {
+    const room = this.#room = this.#countRoom();
+    // Without room no request is taken: it is no use to be woken by one.
+    this.#view.setInt32(pollfd.fd, room > 0 ? this.#orders.group.fd : -1, true);
+    let pause = this.#tree?.isArming || !this.#isArmed
+      ? 0
+      : room <= 0 || this.#tree?.isMoving
+      ? SHORT
+      : BEAT;
+    if (this.#waiting.size > 0) {
+      pause = Math.min(pause, Math.max(0, msUntil(this.#earliest, this.#clock.now())));
+    }
+    const before = this.#clock.now();
+    this.#libc.poll(this.#fds, this.#fds.length / pollfd.size, pause);
+    // If it waited, there was nothing before.
+    if (room > 0 && this.#clock.now() !== before) this.#emptyAt = this.#clock.now();
+    if (this.#isReady(1)) this.#libc.read(this.#orders.wake, EIGHT, EIGHT.length);
+  }
+
+  /**
+   * How many requests may be taken: each opens a file. What had to wait in the kernel as long as may be is taken one by one
+   * though there is no room, to be answered at once.
+   */
+  #countRoom(): number {
+    const room = Math.min(this.#countFree(), SLOTS - this.#waiting.size, BATCH);
+    if (room > 0) return room;
+    return msUntil(this.#emptyAt + this.#orders.timeout, this.#clock.now()) <= 0 ? 1 : 0;
+  }
+
+  /** Marks, and follows the changes of the tree. */
+  #follow(): void {
+    const tree = this.#tree;
+    if (tree !== undefined) {
+      if (this.#isReady(3)) tree.readMounts();
+      if (this.#isReady(2) || tree.isMoving) tree.readDirectories();
+      if (tree.isArming) tree.arm();
+      this.#shared.set("marks", tree.marks);
+    }
+    if (this.#isArmed || tree?.isArming) return;
+    this.#isArmed = true;
+    this.#report({ type: "armed" });
+  }
+
+  // --- requests ---
+
+  #serve(): void {
+    const size = this.#buffer.length / BATCH * this.#room;
+    const batch = this.#group.read(this.#buffer.subarray(0, size) as Uint8Array<ArrayBuffer>);
+    if (batch === undefined) {
+      this.#emptyAt = this.#clock.now();
+      return;
+    }
+    const record = new FanotifyRecord(batch);
+    const now = this.#clock.now();
+    const since = this.#emptyAt;
+    for (let at = 0; at < batch.length;) {
+      at = record.read(at, batch.length);
+      this.#take(record, batch, since);
+    }
+    // What fills the buffer may have more behind it, which waited as long.
+    if (batch.length < size - this.#buffer.length / BATCH) this.#emptyAt = now;
+  }
+
+  #take(record: FanotifyRecord, batch: FanotifyBatch, since: number): void {
+    const { fd, pid, bits } = record;
+    const shared = this.#shared;
+    const operation = operationOf(bits);
+    shared.add("requests");
+    if (fd < 0) {
+      // The kernel could not open the file for us, and denied by itself.
+      shared.add("refused");
+      shared.add("denied");
+      this.#log({ fd, pid, bits, operation, since }, "kernel", DENY, undefined, -fd);
+      return;
+    }
+    if (operation === undefined) { // nobody waits
+      this.#libc.close(fd);
+      return;
+    }
+    if (pid === this.#orders.pid) return this.#pass("own", fd);
+    if (shared.ignores(pid)) return this.#pass("ignored", fd);
+    const range = batch.length > 24 ? rangeOf(record) : undefined;
+    const request: Request = { fd, pid, bits, operation, range, since };
+    const facts = new RequestFacts(this.#libc, operation, fd, pid);
+    if (this.#orders.tree !== undefined && !this.#isGuarded(facts.path, fd)) {
+      return this.#pass("ignored", fd);
+    }
+    const rule = this.#rules.length === 0 ? undefined : this.#rules.match(facts);
+    if (rule !== undefined) {
+      shared.add("byRule");
+      return this.#decide(request, "rule", rule.decision, rule.index);
+    }
+    if (!this.#orders.asks) {
+      shared.add("byDefault");
+      return this.#decide(request, "default", ALLOW);
+    }
+    if (isBeingStarted(this.#libc, pid, this.#orders.pid)) return this.#pass("own", fd);
+    this.#ask(request);
+  }
+
+  /** Lets pass what nobody is asked about. */
+  #pass(count: "own" | "ignored", fd: number): void {
+    this.#group.answer(fd, ALLOW_ANSWER);
+    this.#libc.close(fd);
+    this.#shared.add(count);
+    this.#shared.add("allowed");
+  }
+
+  /**
+   * Whether what was asked for in a marked directory is guarded: not what is beside a guarded file, nor what is in a
+   * directory that was moved out of the tree, of which the mark is taken back. A path on another mount of the filesystem
+   * is another way to what is guarded.
+   */
+  #isGuarded(path: string, fd: number): boolean {
+    const { directories, files } = this.#orders.tree!;
+    if (directories.some((root) => isWithin(path, root)) || files.includes(path)) return true;
+    const parent = path.slice(0, path.lastIndexOf("/")) || "/";
+    if (files.some((file) => (file.slice(0, file.lastIndexOf("/")) || "/") === parent)) {
+      return false;
+    }
+    const mount = this.#mountOf(fd, "");
+    for (const root of [...directories, ...files]) {
+      if (mount === this.#mountOf(-100, root)) {
+        this.#tree!.unmark(parent);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  #mountOf(dirfd: number, path: string): bigint | undefined {
+    const flags = path === "" ? AT_EMPTY_PATH : 0;
+    if (this.#libc.statx(dirfd, cString(path), flags, STATX_MNT_ID, status) < 0) return undefined;
+    return new DataView(status.buffer).getBigUint64(statx.stx_mnt_id, true);
+  }
+
+  #decide(request: Request, by: DecidedBy, decision: Decision, rule?: number): void {
+    const { fd, bits } = request;
+    const isAllowed = decision.verdict === "allow" || this.#orders.dryRun;
+    // Who is denied may be gone at once; who is allowed does not wait for us to look.
+    const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
+    this.#group.answer(fd, { isAllowed, errno: decision.errno, audit: decision.audit });
+    this.#shared.add(isAllowed ? "allowed" : "denied");
+    if (
+      decision.cache !== undefined && !this.#orders.dryRun &&
+      remember(this.#libc, this.#group, fd, bits, decision.cache)
+    ) this.#shared.add("cached");
+    this.#log(request, by, decision, rule, decision.errno, asker);
+    this.#libc.close(fd);
+  }
+
+  /** Asks the main thread. */
+  #ask(request: Request): void {
+    const shared = this.#shared;
+    const deadline = (request.since + this.#orders.timeout) | 0;
+    while (!shared.pending.isFree(this.#slot)) this.#slot = (this.#slot + 1) % SLOTS;
+    const ticket = shared.pending.add(this.#slot, deadline);
+    this.#slot = (this.#slot + 1) % SLOTS;
+    if (this.#waiting.size === 0 || msUntil(deadline, this.#earliest) < 0) {
+      this.#earliest = deadline;
+    }
+    this.#waiting.set(ticket.slot, { ticket, record: request });
+    shared.add("asked");
+    this.#report({ type: "ask", ticket, ...request });
+  }
+
+  /** Answers those for whom the main thread was too late. */
+  #expire(): void {
+    const { pending } = this.#shared;
+    if (this.#waiting.size === 0) return;
+    const now = this.#clock.now();
+    const isDue = msUntil(this.#earliest, now) <= 0;
+    if (!isDue && this.#waiting.size < SLOTS / 2) return;
+    let earliest = (now + this.#orders.timeout) | 0;
+    for (const [slot, { ticket, record }] of this.#waiting) {
+      if (!pending.isWaiting(ticket)) {
+        this.#waiting.delete(slot);
+        continue;
+      }
+      const deadline = pending.deadline(slot);
+      if (msUntil(deadline, now) > 0) {
+        if (msUntil(deadline, earliest) < 0) earliest = deadline;
+        continue;
+      }
+      this.#waiting.delete(slot);
+      if (pending.take(ticket)) this.#timeOut(ticket, record);
+    }
+    this.#earliest = earliest;
+  }
+
+  #timeOut(ticket: Ticket, request: Request): void {
+    const decision = this.#orders.onTimeout === "allow" ? ALLOW : DENY;
+    const isAllowed = decision === ALLOW || this.#orders.dryRun;
+    const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
+    this.#group.answer(request.fd, { isAllowed });
+    this.#shared.add("timedOut");
+    this.#shared.add(isAllowed ? "allowed" : "denied");
+    this.#log(request, "timeout", decision, undefined, undefined, asker);
+    if (this.#shared.pending.mayClose(ticket)) this.#libc.close(request.fd);
+  }
+
+  // --- file descriptors ---
+
+  /** How many file descriptors there are to spare; counted anew each time where they are few. */
+  #countFree(): number {
+    if (this.#recountIn-- > 0) return this.#free;
+    const libc = this.#libc;
+    libc.syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, libc.address(limits), 0);
+    const limit = Number(new DataView(limits.buffer).getBigUint64(rlimit.rlim_cur, true));
+    // The size of the directory is how many there are since Linux 6.2.
+    const open = fileStatus(libc, FDS)?.size || (readDirectory(libc, FDS)?.length ?? limit);
+    this.#free = limit - open - RESERVE;
+    this.#recountIn = this.#free > 4 * BATCH ? RECOUNT : 0;
+    return this.#free;
+  }
+
+  // --- telling ---
+
+  get #listens(): boolean {
+    return Atomics.load(this.#shared.words, WORD.listens) !== 0;
+  }
+
+  #log(
+    request: Omit<Request, "operation" | "range"> & {
+      readonly operation: Operation | undefined;
+      readonly range?: ByteRange | undefined;
+    },
+    by: DecidedBy,
+    { verdict, cache }: Decision,
+    rule?: number,
+    errno?: number,
+    asker?: ReturnType<typeof processFacts>,
+  ): void {
+    if (!this.#listens) return;
+    const { fd, pid, operation, range, since } = request;
+    if (this.#told - Atomics.load(this.#shared.words, WORD.taken) >= MOST_UNTAKEN) {
+      this.#unlogged++;
+      this.#shared.add("unlogged");
+      return;
+    }
+    const file = fd < 0
+      ? { path: "?", pathBytes: undefined }
+      : new RequestFacts(this.#libc, operation!, fd, pid).file;
+    this.#told++;
+    this.#decided.push({
+      operation,
+      ...file,
+      range,
+      verdict,
+      by,
+      rule,
+      errno,
+      cache,
+      time: Date.now(),
+      waited: Math.max(0, msUntil(this.#clock.now(), since)),
+      asker: { pid, ...(asker ?? processFacts(this.#libc, pid)) },
+      isExact: asker !== undefined,
+    });
+  }
+
+  #tell(): void {
+    if (this.#decided.length === 0 && this.#unlogged === 0) return;
+    this.#report({ type: "decided", decided: this.#decided, unlogged: this.#unlogged });
+    this.#decided = [];
+    this.#unlogged = 0;
+  }
+}
+
+const EIGHT = new Uint8Array(8);
+const FDS = cString("/proc/self/fd/.");
+const ALLOW_ANSWER = { isAllowed: true } as const;
+
+function rangeOf(record: FanotifyRecord): ByteRange | undefined {
+  return record.info.find(({ type }) => type === FAN_EVENT_INFO_TYPE_RANGE)?.range;
+}
+
+/** Runs the responder, whose orders come as a message; what it cannot go on with is reported. */
+export function respond(libc: Libc, orders: Orders, report: (report: Report) => void): void {
+  try {
+    new Responder(libc, orders, report).run();
+    report({ type: "ended" });
+  } catch (error) {
+    if (error instanceof SystemError) {
+      const { message, code, hint, errno, syscall, path = "" } = error;
+      report({ type: "refused", message, code, hint, errno, syscall, path });
+    } else report({ type: "failed", message: String((error as Error)?.stack ?? error) });
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Rules: decisions as data, compiled once and found without asking the program.
+ *
+ * @module
+ */
+
+import type { Operation } from "../backends/fanotify/permission_group.ts";
+import { isWithin } from "../backends/mounts/mountinfo.ts";
+import { globMatcher } from "../watch/glob.ts";
+import { type Decision, type DecisionFields, OPERATIONS, settleDecision } from "./decision.ts";
+
+/**
+ * A decision, and which requests it is for: those that all of its conditions hold of. Of several rules the first counts.
+ */
+export interface Rule extends DecisionFields {
+  /** What is asked for. */
+  readonly operation?: Operation | readonly Operation[];
+  /** A glob: of a name at any depth, of a path below the guarded one, or, with a slash first, of an absolute path. */
+  readonly path?: string;
+  /** A glob of the executable that asks, by its path or, without a slash, by its name. */
+  readonly exe?: string;
+  /** The effective user id of the process that asks. */
+  readonly uid?: number;
+  /** A glob of its path in the cgroup hierarchy, or of a part of that: `/system.slice/*.service`. */
+  readonly cgroup?: string;
+}
+
+/** What rules ask of a request; each is looked up when it is first asked for. */
+export interface Subject {
+  readonly operation: Operation;
+  readonly path: string;
+  readonly exe: string | undefined;
+  readonly uid: number | undefined;
+  readonly cgroup: string | undefined;
+}
+
+const NAMES: ReadonlySet<string> = new Set([
+  ...["operation", "path", "exe", "uid", "cgroup"],
+  ...["verdict", "errno", "cache", "audit"],
+]);
+
+type Test = (subject: Subject) => boolean;
+
+interface Compiled {
+  readonly tests: readonly Test[];
+  readonly decision: Decision;
+}
+
+/** Rules in their order. */
+export class RuleSet {
+  readonly #rules: readonly Compiled[];
+  /** How many there are. */
+  readonly length: number;
+
+  /** Compiles rules for what is below `roots`. Throws `TypeError` for one that makes no sense, and says which. */
+  constructor(rules: readonly Rule[], roots: readonly string[]) {
+    if (!Array.isArray(rules)) throw new TypeError("Cannot guard by rules: they are no list");
+    this.#rules = rules.map((rule, i) => compile(rule, `rule ${i + 1}`, roots));
+    this.length = rules.length;
+  }
+
+  /** The first rule that is for the request, by its place, and its decision. */
+  match(subject: Subject): { readonly index: number; readonly decision: Decision } | undefined {
+    for (let index = 0; index < this.#rules.length; index++) {
+      const { tests, decision } = this.#rules[index]!;
+      if (tests.every((test) => test(subject))) return { index, decision };
+    }
+    return undefined;
+  }
+}
+
+function compile(rule: Rule, shown: string, roots: readonly string[]): Compiled {
+  if (typeof rule !== "object" || rule === null) {
+    throw new TypeError(`Cannot guard by ${shown}: it is no object`);
+  }
+  for (const name of Object.keys(rule)) {
+    if (!NAMES.has(name)) throw new TypeError(`Cannot guard by ${shown}: it has no ${name}`);
+  }
+  const { operation, path, exe, uid, cgroup } = rule;
+  const tests: Test[] = [];
+  if (operation !== undefined) {
+    const wanted = new Set(typeof operation === "string" ? [operation] : operation);
+    for (const one of wanted) {
+      if (OPERATIONS.includes(one)) continue;
+      throw new TypeError(
+        `Cannot guard by ${shown}: operation ${show(one)} is none of ${OPERATIONS.join(", ")}`,
+      );
+    }
+    tests.push((subject) => wanted.has(subject.operation));
+  }
+  if (path !== undefined) {
+    const matches = globOf(path, "path", shown);
+    tests.push((subject) => matches(subject.path, rootOf(subject.path, roots)));
+  }
+  if (uid !== undefined) {
+    if (!Number.isInteger(uid) || uid < 0) {
+      throw new TypeError(`Cannot guard by ${shown}: uid ${show(uid)} is no user id`);
+    }
+    tests.push((subject) => subject.uid === uid);
+  }
+  for (const [name, glob] of [["exe", exe], ["cgroup", cgroup]] as const) {
+    if (glob === undefined) continue;
+    const matches = globOf(glob, name, shown);
+    tests.push((subject) => subject[name] !== undefined && matches(subject[name], "/"));
+  }
+  return { tests, decision: settleDecision(rule, shown) };
+}
+
+function globOf(
+  glob: unknown,
+  name: string,
+  shown: string,
+): (path: string, root: string) => boolean {
+  if (typeof glob !== "string" || glob === "") {
+    throw new TypeError(`Cannot guard by ${shown}: ${name} ${show(glob)} is no glob`);
+  }
+  try {
+    return globMatcher(glob);
+  } catch (cause) {
+    throw new TypeError(`Cannot guard by ${shown}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** The guarded path that holds `path`; of several the innermost. */
+function rootOf(path: string, roots: readonly string[]): string {
+  let root = "/";
+  for (const one of roots) if (one.length > root.length && isWithin(path, one)) root = one;
+  return root;
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value) ?? String(value);
+}

@@ -1,0 +1,243 @@
+/**
+ * Marks on each directory of a tree, as it changes: what opens a file in a marked directory has to ask.
+ *
+ * A mark on a directory is about its entries; directories below need their own. inotify tells of those that appear, and a
+ * file that is opened in one before it is marked is opened unasked. That window is what guarding part of a mount costs:
+ * marks on mounts and filesystems have none.
+ *
+ * @module
+ */
+
+import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
+import { InotifyInstance } from "../backends/inotify/instance.ts";
+import type { InotifyRecord } from "../backends/inotify/decode.ts";
+import { isWithin, parseMountInfo } from "../backends/mounts/mountinfo.ts";
+import { type DirectoryNode, DirectoryTree } from "../backends/tree.ts";
+import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
+import { FAN_EVENT_ON_CHILD } from "../ffi/abi/fanotify.ts";
+import {
+  IN_CREATE,
+  IN_DONT_FOLLOW,
+  IN_IGNORED,
+  IN_ISDIR,
+  IN_MOVED_FROM,
+  IN_MOVED_TO,
+  IN_ONLYDIR,
+  IN_Q_OVERFLOW,
+} from "../ffi/abi/inotify.ts";
+import { O_CLOEXEC, O_RDONLY } from "../ffi/abi/open.ts";
+import { SystemError } from "../ffi/errno.ts";
+import { fileStatus, readDirectory, readText } from "../ffi/file.ts";
+import type { Libc } from "../ffi/port.ts";
+import { cString } from "../ffi/text.ts";
+import type { TreeOrders } from "./protocol.ts";
+
+const STRUCTURE = IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
+
+/** How a directory that has gone refuses. */
+const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
+
+const MOUNT_TABLE = "/proc/self/mountinfo";
+
+/** How long directories are marked before requests are looked at again, in ms. */
+const SLICE = 2;
+
+/** A directory, tagged with its watch descriptor. */
+type Node = DirectoryNode<number>;
+
+/** The marked directories of a guard. */
+export class TreeMarks {
+  /** How many marks there are. */
+  marks = 0;
+  readonly #libc: Libc;
+  readonly #group: PermissionGroup;
+  readonly #orders: TreeOrders;
+  readonly #unguarded: (path: string, reason: string) => void;
+  readonly #inotify: InotifyInstance;
+  /** The open mount table, which tells of changes; -1 without /proc. */
+  readonly #mounts: number;
+  readonly #tree = new DirectoryTree<number>();
+  readonly #nodes = new Map<number, Node>();
+  /** Directories that were moved, and did not come back yet, by the cookie of the move. */
+  readonly #moving = new Map<number, Node>();
+  /** The mounts below, and the mount points of those that are left out. */
+  #points = new Set<string>();
+  readonly #leftOut = new Set<string>();
+  #waiting: { readonly node: Node; readonly isRoot: boolean }[] = [];
+
+  /** Begins with `orders`. `unguarded` is told of what could not be marked. Throws where the user has no inotify left. */
+  constructor(
+    libc: Libc,
+    group: PermissionGroup,
+    orders: TreeOrders,
+    unguarded: (path: string, reason: string) => void,
+  ) {
+    this.#libc = libc;
+    this.#group = group;
+    this.#orders = orders;
+    this.#unguarded = unguarded;
+    this.#inotify = new InotifyInstance(libc);
+    this.#mounts = libc.open(cString(MOUNT_TABLE), O_RDONLY | O_CLOEXEC, 0);
+    this.#begin();
+  }
+
+  /** The file descriptors to wait for: of directories, readable, and of mounts, of priority. */
+  get fds(): { readonly directories: number; readonly mounts: number } {
+    return { directories: this.#inotify.fd, mounts: this.#mounts };
+  }
+
+  #begin(): void {
+    const { directories, files } = this.#orders;
+    const places = [...directories, ...files.map((path) => path.slice(0, path.lastIndexOf("/")))];
+    for (const path of new Set(places)) this.#add(path || "/", true);
+    this.readMounts();
+  }
+
+  #add(path: string, isRoot: boolean): void {
+    this.#waiting.push({ node: this.#tree.add(null, path, -1), isRoot });
+  }
+
+  /** Whether directories wait to be marked. */
+  get isArming(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Marks for a while. Throws `SystemError` where a directory that was asked for cannot be marked. */
+  arm(): void {
+    const until = performance.now() + SLICE;
+    while (this.#waiting.length > 0 && performance.now() < until) {
+      const { node, isRoot } = this.#waiting.pop()!;
+      try {
+        this.#armOne(node, isRoot);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        if (GONE.includes(error.errno)) continue; // what moved it tells where it is
+        if (isRoot) throw error;
+        this.#unguarded(this.#tree.path(node), error.message);
+      }
+    }
+  }
+
+  #armOne(node: Node, isRoot: boolean): void {
+    const path = this.#tree.path(node);
+    if (!isRoot && (this.#leftOut.has(path) || !this.#isDeep(path))) return;
+    const bytes = cString(this.#tree.bytes(node));
+    const wd = this.#inotify.add(bytes, path, (STRUCTURE | (isRoot ? 0 : IN_DONT_FOLLOW)) >>> 0);
+    if (!this.#nodes.has(wd)) this.marks++;
+    node.tag = wd;
+    this.#nodes.set(wd, node);
+    this.#group.mark("inode", this.#orders.mask | FAN_EVENT_ON_CHILD, bytes, path);
+    if (!this.#isDeep(path)) return;
+    // Marked first, looked into then: what appears in between is told, or listed, or both.
+    for (const { name, nameBytes, isDirectory } of readDirectory(this.#libc, bytes) ?? []) {
+      if (isDirectory === false) continue;
+      const child = this.#tree.child(node, name, nameBytes) ??
+        this.#tree.add(node, name, -1, nameBytes);
+      if (
+        isDirectory === undefined &&
+        fileStatus(this.#libc, cString(this.#tree.bytes(child)))?.type !== "directory"
+      ) {
+        this.#tree.remove(child);
+      } else this.#waiting.push({ node: child, isRoot: false });
+    }
+  }
+
+  /** Whether what is below a directory is guarded, too: not beside a file that is. */
+  #isDeep(path: string): boolean {
+    return this.#orders.directories.some((root) => isWithin(path, root));
+  }
+
+  /** Follows what inotify tells. */
+  readDirectories(): void {
+    const moved = new Set(this.#moving.keys());
+    for (;;) {
+      const records = this.#inotify.read();
+      if (records.length === 0) break;
+      for (const record of records) this.#happened(record);
+    }
+    // Of those that were still on their way at the time of the last look no second half has come.
+    for (const cookie of moved) {
+      const node = this.#moving.get(cookie);
+      if (node !== undefined) this.#forget(node);
+      this.#moving.delete(cookie);
+    }
+  }
+
+  /** Whether a directory is on its way: then a look is due though nothing is readable. */
+  get isMoving(): boolean {
+    return this.#moving.size > 0;
+  }
+
+  #happened({ wd, mask, cookie, name, nameBytes }: InotifyRecord): void {
+    if ((mask & IN_Q_OVERFLOW) !== 0) {
+      this.#waiting = [];
+      return this.#begin(); // all is looked at again
+    }
+    const node = this.#nodes.get(wd);
+    if (node === undefined) return;
+    if ((mask & IN_IGNORED) !== 0) {
+      this.#nodes.delete(wd);
+      this.marks--;
+      return;
+    }
+    if ((mask & IN_ISDIR) === 0 || name === "") return;
+    const known = this.#tree.child(node, name, nameBytes);
+    if ((mask & IN_MOVED_FROM) !== 0) {
+      if (known === undefined) return;
+      this.#tree.remove(known);
+      this.#moving.set(cookie, known);
+      return;
+    }
+    const came = this.#moving.get(cookie);
+    let child = known;
+    if (came !== undefined) {
+      this.#moving.delete(cookie);
+      if (known !== undefined) this.#tree.remove(known);
+      this.#tree.move(came, node, name, nameBytes);
+      child = came;
+    }
+    child ??= this.#tree.add(node, name, -1, nameBytes);
+    this.#waiting.push({ node: child, isRoot: false });
+  }
+
+  /** A directory has left. Its mark goes when it asks for something that is outside. */
+  #forget(node: Node): void {
+    for (const below of [...this.#tree.subtree(node)]) {
+      if (this.#nodes.get(below.tag) !== below) continue;
+      this.#inotify.remove(below.tag);
+      this.#nodes.delete(below.tag);
+      this.marks--;
+    }
+  }
+
+  /** Takes back the mark of a directory that is none of the guarded ones any more. */
+  unmark(path: string): void {
+    this.#group.unmark("inode", this.#orders.mask | FAN_EVENT_ON_CHILD, cString(path));
+  }
+
+  /** What is mounted below the guarded directories is guarded, but for the types that are left out. */
+  readMounts(): void {
+    const { directories, ignoredTypes } = this.#orders;
+    const table = parseMountInfo(readText(this.#libc, MOUNT_TABLE) ?? "");
+    const before = this.#points;
+    this.#points = new Set();
+    this.#leftOut.clear();
+    for (const { id, point, type } of table) {
+      if (!directories.some((root) => point !== root && isWithin(point, root))) continue;
+      if (ignoredTypes.includes(type)) {
+        this.#leftOut.add(point);
+        continue;
+      }
+      this.#leftOut.delete(point); // mounted on top of one that is left out
+      const key = `${id} ${point}`;
+      this.#points.add(key);
+      if (!before.has(key)) this.#add(point, false);
+    }
+  }
+
+  /** Closes what tells of changes. The marks go with the group. */
+  close(): void {
+    this.#inotify.close();
+    if (this.#mounts >= 0) this.#libc.close(this.#mounts);
+  }
+}
