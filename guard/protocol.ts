@@ -152,6 +152,8 @@ export const COUNTS = [
 /** A name in {@linkcode COUNTS}. */
 export type Count = (typeof COUNTS)[number];
 
+const PLACES = Object.fromEntries(COUNTS.map((name, i) => [name, i])) as Record<Count, number>;
+
 const WORDS = 16;
 /** How many processes can be allowed all at once. */
 export const MOST_PIDS = 1024;
@@ -174,17 +176,17 @@ export class SharedMemory {
 
   /** What was counted. */
   count(name: Count): number {
-    return this.#counts[COUNTS.indexOf(name)]!;
+    return this.#counts[PLACES[name]]!;
   }
 
   /** Counts; by the responder only. */
-  add(name: Count, change = 1): void {
-    this.#counts[COUNTS.indexOf(name)]! += change;
+  add(name: Count): void {
+    this.#counts[PLACES[name]]!++;
   }
 
   /** Notes a size; by the responder only. */
   set(name: Count, value: number): void {
-    this.#counts[COUNTS.indexOf(name)] = value;
+    this.#counts[PLACES[name]] = value;
   }
 
   /** Whether the process is allowed all. */

@@ -5,7 +5,8 @@
  */
 
 import type { Operation } from "../backends/fanotify/permission_group.ts";
-import { fileStatus, readLink, readText } from "../ffi/file.ts";
+import { PATH_MAX } from "../ffi/abi/open.ts";
+import { fileStatus, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
 import { processCgroup, processExe, processUser } from "../watch/actor.ts";
@@ -20,15 +21,24 @@ export interface FilePath {
   readonly pathBytes: Uint8Array<ArrayBuffer> | undefined;
 }
 
+/** `/proc/self/fd/N` as C strings: the same few numbers come again and again. */
+const links = new Map<number, Uint8Array<ArrayBuffer>>();
+
+const target = new Uint8Array(PATH_MAX);
+
 /** The path of an open file as it is now, or was when its name was removed; `"?"` without /proc. */
 export function pathOfOpenFile(libc: Libc, fd: number): FilePath {
-  let bytes = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ?? encodeText("?");
-  const end = bytes.length - DELETED.length;
-  if (end > 0 && DELETED.every((byte, i) => bytes[end + i] === byte)) {
-    if (fileStatus(libc, cString(""), fd)?.links === 0) bytes = bytes.slice(0, end);
+  let link = links.get(fd);
+  if (link === undefined) links.set(fd, link = cString(`/proc/self/fd/${fd}`));
+  let end = libc.readlink(link, target, target.length);
+  if (end < 0) return { path: "?", pathBytes: undefined };
+  if (target[end - 1] === DELETED.at(-1)) {
+    const name = end - DELETED.length;
+    const isMarked = name > 0 && DELETED.every((byte, i) => target[name + i] === byte);
+    if (isMarked && fileStatus(libc, cString(""), fd)?.links === 0) end = name;
   }
-  const path = decodeText(bytes);
-  return { path, pathBytes: bytesUnlessText(bytes, 0, bytes.length, path) };
+  const path = decodeText(target.subarray(0, end));
+  return { path, pathBytes: bytesUnlessText(target, 0, end, path) };
 }
 
 /** A request as rules see it: each fact is looked up when a rule asks for it, while the process waits. */

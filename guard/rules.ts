@@ -90,7 +90,10 @@ function compile(rule: Rule, shown: string, roots: readonly string[]): Compiled 
   }
   if (path !== undefined) {
     const matches = globOf(path, "path", shown);
-    tests.push((subject) => matches(subject.path, rootOf(subject.path, roots)));
+    // What is true of every path need not be looked up.
+    if (path !== "*" && path !== "**") {
+      tests.push((subject) => matches(subject.path, rootOf(subject.path, roots)));
+    }
   }
   if (uid !== undefined) {
     if (!Number.isInteger(uid) || uid < 0) {

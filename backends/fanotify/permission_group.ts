@@ -66,11 +66,11 @@ export const OPERATION_BITS: Readonly<Record<Operation, number>> = {
 
 /** The operation that a record asks about; undefined for a record that asks nothing. */
 export function operationOf(bits: number): Operation | undefined {
-  for (const operation of Object.keys(OPERATION_BITS) as Operation[]) {
-    if ((bits & OPERATION_BITS[operation]) !== 0) return operation;
-  }
+  for (const [operation, bit] of OPERATIONS_BY_BIT) if ((bits & bit) !== 0) return operation;
   return undefined;
 }
+
+const OPERATIONS_BY_BIT = Object.entries(OPERATION_BITS) as [Operation, number][];
 
 /** Which groups are asked first: those that may change the content before it is read. */
 export type Priority = "content" | "pre-content";
