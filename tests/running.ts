@@ -33,6 +33,11 @@ export class Running implements AsyncDisposable {
     this.#ended.catch(() => {});
   }
 
+  /** The process. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   /** Until it has said something like that; all that it said so far. */
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.#said)) {

@@ -1,6 +1,6 @@
 // Uses a file step by step, and tells after each step what came of it: use_file STEP…
 //   open FILE, append FILE, create FILE, truncate FILE (open for writing), path FILE (O_PATH),
-//   read, map, write (through a shared map), look (at the map), shorten FILE (truncate(2)), stat FILE, wait (for a line).
+//   read, write, map, scribble (through a shared map), look (at the map), shorten FILE (truncate(2)), stat FILE, wait (for a line).
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -37,10 +37,14 @@ int main(int argc, char **argv)
 			else show(step, bytes, count);
 			continue;
 		}
-		if (!strcmp(step, "map") || !strcmp(step, "write")) {
-			int write = !strcmp(step, "write");
-			map = mmap(0, 4096, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-			if (write && map != MAP_FAILED) map[0] = 'W';
+		if (!strcmp(step, "write")) {
+			tell(step, write(fd, "W", 1) < 0);
+			continue;
+		}
+		if (!strcmp(step, "map") || !strcmp(step, "scribble")) {
+			int scribbles = !strcmp(step, "scribble");
+			map = mmap(0, 4096, scribbles ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+			if (scribbles && map != MAP_FAILED) map[0] = 'W';
 			tell(step, map == MAP_FAILED);
 			continue;
 		}
