@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { linkSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -58,18 +66,19 @@ class Guarding implements AsyncDisposable {
   readonly running: Running;
   readonly #ground: Ground;
 
-  private constructor(ground: Ground, options: object) {
+  private constructor(ground: Ground, options: object, under: readonly string[]) {
     const settings = JSON.stringify({ paths: [ground.guarded], ...options });
     const module = new URL("./guarding.ts", import.meta.url);
-    this.running = new Running(moduleCommand(module, settings));
+    this.running = new Running([...under, ...moduleCommand(module, settings)]);
     this.#ground = ground;
   }
 
   static async start(
     ground: Ground,
     options: Omit<GuardOptions, "decide"> & { readonly decide?: "never" } = {},
+    under: readonly string[] = [],
   ): Promise<Guarding> {
-    const guarding = new Guarding(ground, options);
+    const guarding = new Guarding(ground, options, under);
     await guarding.running.until(/^ready\n/);
     return guarding;
   }
@@ -336,6 +345,18 @@ limit("a stopped guard answers nobody, a killed one lets all pass", "tmpfs", asy
   await using third = await waiting();
   guarding.running.signal("SIGKILL");
   await third.until(/open: ok/);
+});
+
+limit("a guard that crashes lets all pass, and leaves no core dump", "tmpfs", async (ground) => {
+  const file = ground.file("file");
+  // Where core(5) says so, the dump is made in the working directory: by the kernel, which would have to ask, too.
+  const under = ["sh", "-c", 'ulimit -c unlimited && cd "$0" && exec "$@"', ground.guarded];
+  await using guarding = await Guarding.start(ground, { scope: "filesystem" }, under);
+  assert.deepEqual(await ground.steps("open", file), ["open: ok"]);
+  guarding.running.signal("SIGABRT");
+  assert.deepEqual(await ground.steps("open", file), ["open: ok"]);
+  await guarding.running.ended();
+  assert.deepEqual(readdirSync(ground.guarded).toSorted(), ["file", "last"]);
 });
 
 /** Whether a child of the process waits for an answer. */

@@ -15,6 +15,7 @@ const DEADLINE = 60;
 export class Running implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
+  #isOver = false;
   #said = "";
   #heard = Promise.withResolvers<void>();
 
@@ -28,7 +29,10 @@ export class Running implements AsyncDisposable {
     }
     this.#ended = new Promise((resolve, reject) => {
       this.#child.on("error", reject);
-      this.#child.on("close", resolve);
+      this.#child.on("close", (code) => {
+        this.#isOver = true; // all that it started has ended as well, or let go of its output
+        resolve(code);
+      });
     });
     this.#ended.catch(() => {});
   }
@@ -57,7 +61,7 @@ export class Running implements AsyncDisposable {
   }
 
   /** Sends it, and what it started, a signal. */
-  signal(signal: "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
+  signal(signal: "SIGTERM" | "SIGABRT" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void {
     process.kill(-this.#child.pid!, signal); // timeout(1) makes itself the leader of a group
   }
 
@@ -67,7 +71,7 @@ export class Running implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.signal("SIGKILL");
+    if (!this.#isOver) this.signal("SIGKILL");
     await this.ended();
   }
 }
