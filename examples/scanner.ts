@@ -17,7 +17,7 @@ const MARKER = ["EICAR", "STANDARD", "ANTIVIRUS", "TEST", "FILE"].join("-");
 /** How long the next piece of a file may take, in ms. */
 const PATIENCE = 5_000;
 
-/** What is found clean is not read again until it changes. */
+/** What is found clean is not read again until it is written to; a change through a map is not noticed (docs/guard.md). */
 const CLEAN: DecisionFields = { verdict: "allow", cache: "until-modified" };
 
 async function scan(request: GuardRequest): Promise<DecisionFields> {

@@ -174,7 +174,7 @@ for (const on of ["read", "access"] as const) {
     user.tell("go on");
     await user.until(/read: "file"/);
     assert.deepEqual(await guarding.asked(), [`${kind} file deny rule`]);
-  }, [6, 17]);
+  }, [6, 18]);
 
   limit(`each read is asked about, in memory or not, on ${on}`, "ext4", async (ground) => {
     const file = ground.file("file");
