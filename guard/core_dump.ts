@@ -10,32 +10,27 @@ import { rlimit, RLIMIT_CORE } from "../ffi/abi/resource.ts";
 import { SYS_prlimit64 } from "../ffi/abi/syscall.ts";
 import type { Libc } from "../ffi/port.ts";
 
-/** Too small for a file, and by its value what keeps the kernel from starting a program for the dump (fs/coredump.c). */
+/** Bytes: too small for a file, and by its value what keeps the kernel from starting a program for the dump (fs/coredump.c). */
 const NO_DUMP = 1n;
 
-const old = new Uint8Array(rlimit.size);
-const oldView = new DataView(old.buffer);
-const wanted = new Uint8Array(rlimit.size);
-const view = new DataView(wanted.buffer);
-
-/** How many guards there are, and the limit before the first one. */
+/** How many guards there are, and the limits before the first one. */
 let guards = 0;
-let before = NO_DUMP;
+const before = new Uint8Array(rlimit.size);
 
 /** Has this process, and what it starts, leave no core dump; gives what ends that, once no guard needs it. */
 export function forbidCoreDumps(libc: Libc): () => void {
-  if (guards++ === 0) before = setLimit(libc, NO_DUMP);
+  if (guards++ === 0) {
+    libc.syscall(SYS_prlimit64, 0, RLIMIT_CORE, 0, libc.address(before), 0);
+    const wanted = before.slice();
+    const view = new DataView(wanted.buffer);
+    view.setBigUint64(rlimit.rlim_cur, NO_DUMP, true);
+    // The hard limit may be less, and more than that needs CAP_SYS_RESOURCE; then there is no file, either.
+    if (view.getBigUint64(rlimit.rlim_max, true) < NO_DUMP) {
+      view.setBigUint64(rlimit.rlim_max, NO_DUMP, true);
+    }
+    libc.syscall(SYS_prlimit64, 0, RLIMIT_CORE, libc.address(wanted), 0, 0);
+  }
   return () => {
-    if (--guards === 0) setLimit(libc, before);
+    if (--guards === 0) libc.syscall(SYS_prlimit64, 0, RLIMIT_CORE, libc.address(before), 0, 0);
   };
-}
-
-/** Sets the soft limit of core dumps, where that is allowed; the one before. */
-function setLimit(libc: Libc, soft: bigint): bigint {
-  libc.syscall(SYS_prlimit64, 0, RLIMIT_CORE, 0, libc.address(old), 0);
-  const hard = oldView.getBigUint64(rlimit.rlim_max, true);
-  view.setBigUint64(rlimit.rlim_cur, soft, true);
-  view.setBigUint64(rlimit.rlim_max, hard > soft ? hard : soft, true); // more than it was needs CAP_SYS_RESOURCE
-  libc.syscall(SYS_prlimit64, 0, RLIMIT_CORE, libc.address(wanted), 0, 0);
-  return oldView.getBigUint64(rlimit.rlim_cur, true);
 }

@@ -18,7 +18,7 @@ import type { GuardOptions } from "../mod.ts";
 import { isInstalled, moduleCommand, run } from "../scripts/real_work/process.ts";
 import { Filesystem, type FilesystemType, whyNot } from "./filesystem.ts";
 import { Running } from "./running.ts";
-import { moduleFile, until } from "./runtime.ts";
+import { moduleFile, runScript, until } from "./runtime.ts";
 
 const [major = 0, minor = 0] = release().split(".").map(Number);
 
@@ -357,6 +357,29 @@ limit("a guard that crashes lets all pass, and leaves no core dump", "tmpfs", as
   assert.deepEqual(await ground.steps("open", file), ["open: ok"]);
   await guarding.running.ended();
   assert.deepEqual(readdirSync(ground.guarded).toSorted(), ["file", "last"]);
+});
+
+limit("the limit of core dumps is given back with the last guard", "tmpfs", async (ground) => {
+  const script = `
+    import { readFileSync } from "node:fs";
+    import process from "node:process";
+    import { guard } from ${JSON.stringify(moduleFile("mod.ts"))};
+    const tell = () => {
+      const [, soft] = /core file size +(\\S+)/.exec(readFileSync("/proc/self/limits", "utf8"));
+      console.log(soft);
+    };
+    tell();
+    const guards = [1, 2].map(() => guard(process.argv[2]));
+    for (const one of guards) await one.ready;
+    tell();
+    for (const one of guards) {
+      await one.close();
+      tell();
+    }
+  `;
+  const under = ["sh", "-c", 'ulimit -c unlimited && exec "$@"', "sh"];
+  const { stdout, stderr } = await runScript(script, { under, args: [ground.guarded] });
+  assert.equal(stdout, "unlimited\n1\n1\nunlimited\n", stderr);
 });
 
 /** Whether a child of the process waits for an answer. */
