@@ -25,7 +25,7 @@ import {
 import { dirname, join, normalize } from "node:path";
 import process from "node:process";
 import { setImmediate } from "node:timers/promises";
-import { guard, type GuardRequest, type Verdict } from "../mod.ts";
+import { type Guard, guard, type GuardRequest, type Verdict } from "../mod.ts";
 
 /** How much is filled in at once; a multiple of the size of a page. */
 const BLOCK = 64 * 1024;
@@ -125,17 +125,30 @@ async function serve(request: GuardRequest): Promise<Verdict> {
   return "allow";
 }
 
+/** Tells who got an error, and throws once nobody is asked any more. */
+async function tellFailures(gate: Guard): Promise<void> {
+  for await (const { path, attributes } of gate) {
+    if (attributes.verdict === "allow") continue;
+    console.error("not filled in:", JSON.stringify(path), attributes.error ?? attributes.by);
+  }
+}
+
 /** Fills in all that is missing of a file, if it is still the one of its name. */
 function complete(identity: string, file: Placeholder): void {
-  const fd = openSync(file.path, "r+");
-  const stats = fstatSync(fd, { bigint: true });
-  if (identityOf(stats) !== identity) {
-    throw new Error(`Cannot complete ${file.path}: it is another file`);
+  try {
+    const fd = openSync(file.path, "r+");
+    const stats = fstatSync(fd, { bigint: true });
+    if (identityOf(stats) !== identity) throw new Error("it is another file");
+    for (const block of file.missing) {
+      const write = (bytes: Buffer, offset: number) =>
+        writeSync(fd, bytes, 0, bytes.length, offset);
+      fill(file, block, Number(stats.size), write);
+    }
+    closeSync(fd);
+  } catch (error) {
+    console.error("not filled in:", JSON.stringify(file.path), String(error));
+    process.exitCode = 1;
   }
-  for (const block of file.missing) {
-    fill(file, block, Number(stats.size), (bytes, at) => writeSync(fd, bytes, 0, bytes.length, at));
-  }
-  closeSync(fd);
 }
 
 const [tar, directory] = process.argv.slice(2);
@@ -155,12 +168,8 @@ await using gate = guard(directory, { on: "access", decide: serve, timeout: PATI
 await gate.ready;
 for (const entry of entries) files.set(...place(entry));
 console.log(`serving ${files.size} files below ${JSON.stringify(directory)}`);
-await stopped.promise;
-for (const [identity, file] of files) {
-  try {
-    if (file.missing.size > 0) complete(identity, file);
-  } catch (error) {
-    console.error(String(error));
-    process.exitCode = 1;
-  }
+try {
+  await Promise.race([stopped.promise, tellFailures(gate)]);
+} finally {
+  for (const [identity, file] of files) if (file.missing.size > 0) complete(identity, file);
 }

@@ -73,7 +73,16 @@ for (const type of ["ext4", "xfs", "btrfs"] as const) {
     const source = join(ground.base, "originals");
     mkdirSync(join(source, "directory"), { recursive: true });
     const content = new Uint8Array(500_000).map((_, i) => 97 + i % 23);
-    const names = ["ranges", "mapped", "written", "cut", "renamed", "left", "directory/deep"];
+    const names = [
+      "ranges",
+      "mapped",
+      "written",
+      "cut",
+      "renamed",
+      "removed",
+      "left",
+      "directory/deep",
+    ];
     for (const name of names) writeFileSync(join(source, name), content);
     writeFileSync(join(source, "empty"), "");
     const program = join(source, "directory/program");
@@ -128,9 +137,19 @@ for (const type of ["ext4", "xfs", "btrfs"] as const) {
     assert.equal((await use("mv", at("renamed"), at("elsewhere"))).code, 0);
     assert.equal((await use("cmp", join(source, "renamed"), at("elsewhere"))).code, 0);
 
+    // Without a name it is not known which file it is: an error, not zeros.
+    {
+      await using user = new Running([program, "open", at("removed"), "wait", "read"]);
+      await user.until(/wait/);
+      assert.equal((await use("rm", at("removed"))).code, 0);
+      user.tell("go on");
+      await user.until(/read: EPERM/);
+      await example.until(/not filled in: "[^"]*\/removed"/);
+    }
+
     assert.equal(allocated("left"), 0);
     example.signal("SIGTERM");
-    assert.equal(await example.ended(), 0);
+    assert.equal(await example.ended(), 1); // one file is not where it was
     assert.deepEqual(new Uint8Array(readFileSync(at("left"))), content);
   });
 }
