@@ -30,6 +30,7 @@ import { processFacts } from "../watch/actor.ts";
 import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, pathText } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
+import { forbidCoreDumps } from "./core_dump.ts";
 import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
 import { type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
 import { Clock, msUntil } from "./pending.ts";
@@ -148,6 +149,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #worker: Worker | undefined;
   #watchdog: ReturnType<typeof setInterval> | undefined;
   #forgetProcesses: () => void = () => {};
+  #allowCoreDumps: () => void = () => {};
   #isIterated = false;
   #isOver = false;
   #closing: Promise<void> | undefined;
@@ -179,6 +181,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#checkOpen();
     const places = this.#places = paths.map((path) => placeOf(libc, path));
     this.#group = PermissionGroup.open(libc, settings.priority, settings.audit);
+    this.#allowCoreDumps = forbidCoreDumps(libc);
     this.#wake = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (this.#wake < 0) throw systemError(libc, "guard", { syscall: "eventfd" });
     for (const path of settings.ignore) this.ignore(path);
@@ -570,6 +573,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     }
     this.#requests.clear();
     this.#group?.close();
+    this.#allowCoreDumps();
     if (this.#wake >= 0) libc?.close(this.#wake);
     this.#wake = -1;
     this.#queue.end();

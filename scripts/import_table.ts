@@ -18,6 +18,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   cli: ["mod.ts", "classify", "ffi", "watch", "backends"],
   "mod.ts": ["guard", "watch", "backends", "classify", "ffi"],
   "cli.ts": ["cli", "ffi"],
+  examples: ["mod.ts"],
 };
 
 /** The only files that may name `Deno`, `Bun` or `bun:`. */

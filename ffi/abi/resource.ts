@@ -4,6 +4,7 @@
  * @module
  */
 
+export const RLIMIT_CORE = 4; // bytes of a core dump
 export const RLIMIT_NOFILE = 7; // one more than the largest file descriptor that may be opened
 
 /** `struct rlimit` of 64-bit kernels. */
