@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { measureOpens, measureWork } from "./bench/guarded.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const FILES = 200_000;
@@ -161,6 +162,8 @@ try {
   await throughput(directory, scratch);
   setUp(directory);
   walk(directory);
+  await measureOpens(directory, (name) => compile(name, scratch), RUNTIMES, results);
+  await measureWork(directory, scratch, RUNTIMES, results);
 } finally {
   execFileSync("umount", [directory]);
   rmSync(scratch, { recursive: true });
