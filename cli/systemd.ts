@@ -38,7 +38,7 @@ export class ServiceManager implements Disposable {
 
   /** The service does its work: READY=1, and WATCHDOG=1 from now on. Throws `SystemError` where that cannot be told. */
   async ready(): Promise<void> {
-    if (this.#socket === undefined) return;
+    if (this.#socket === undefined || this.#isStopping) return;
     await this.#tell("READY=1");
     if (this.#watchdog === undefined || this.#isStopping) return;
     this.#timer = setInterval(() => this.#send("WATCHDOG=1"), this.#watchdog);

@@ -16,7 +16,7 @@
 
 import type { Operation } from "../backends/fanotify/permission_group.ts";
 import type { Cache, DenialErrno, Verdict } from "./decision.ts";
-import { type Rule, RuleSet } from "./rules.ts";
+import { faultOf, type Rule } from "./rules.ts";
 
 /** A rule, and where it is written. */
 export interface WrittenRule {
@@ -110,21 +110,12 @@ function ruleOf([verdict, ...conditions]: readonly string[]): Rule | undefined {
     if (name in rule) throw new TypeError(`${name} is given twice`);
     rule[name] = VALUES[name as keyof typeof VALUES](condition.slice(end + 1));
   }
-  check(rule);
+  const fault = faultOf(rule);
+  if (fault !== undefined) throw new TypeError(fault);
   return rule;
 }
 
 function uidOf(text: string): number {
   if (/^\d+$/.test(text)) return Number(text);
   throw new TypeError(`uid ${JSON.stringify(text)} is no user id`);
-}
-
-/** Throws `TypeError` with what the guard would say of the rule: what follows `Cannot guard by rule 1: `. */
-function check(rule: Rule): void {
-  try {
-    new RuleSet([rule], []);
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new TypeError(message.slice(message.indexOf(": ") + 2), { cause });
-  }
 }

@@ -69,6 +69,17 @@ export class RuleSet {
   }
 }
 
+/** What is wrong with a rule; undefined where it makes sense. */
+export function faultOf(rule: Rule): string | undefined {
+  try {
+    new RuleSet([rule], []);
+    return undefined;
+  } catch (error) {
+    const { message } = error as Error;
+    return message.slice(message.indexOf(": ") + 2); // behind "Cannot guard by rule 1"
+  }
+}
+
 function compile(rule: Rule, shown: string, roots: readonly string[]): Compiled {
   if (typeof rule !== "object" || rule === null) {
     throw new TypeError(`Cannot guard by ${shown}: it is no object`);

@@ -65,7 +65,7 @@ test("a manager that is slow to read loses no message", async () => {
   }
 });
 
-/** What the environment says of the watchdog, and how often it is told within the time. */
+/** What the environment says of the watchdog, and whether it is to be told. */
 const WATCHDOGS: readonly (readonly [name: string, variables: object, isWanted: boolean])[] = [
   ["for whoever it is", {}, true],
   ["for this process", { WATCHDOG_PID: String(PID) }, true],
