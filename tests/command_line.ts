@@ -42,6 +42,10 @@ export interface RunInit {
   readonly stdio?: StdioOptions;
   /** A compiled command line, run without a runtime, and with an empty environment. */
   readonly executable?: string;
+  /** A command that runs the command line. */
+  readonly under?: readonly string[];
+  /** Variables beside this process's. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The command that runs the command line in the runtime under test. */
@@ -63,18 +67,23 @@ export class Run implements AsyncDisposable {
   readonly #home: TemporaryDirectory | undefined;
   #isRunning = true;
 
-  constructor(args: readonly string[], { user = ME, stdio, executable }: RunInit = {}) {
+  constructor(args: readonly string[], init: RunInit = {}) {
+    const { user = ME, stdio, executable, under = [], env = {} } = init;
     this.#home = user === "nobody" ? new TemporaryDirectory(NOBODY) : undefined;
     const home = this.#home?.path;
     const change = user === "nobody" ? AS_NOBODY : [];
-    const [file, ...rest] = [...change, ...executable ? [executable, ...args] : command(args)];
+    const [file, ...rest] = [
+      ...change,
+      ...under,
+      ...executable ? [executable, ...args] : command(args),
+    ];
     this.child = spawn(file!, rest, {
       stdio: stdio ?? ["ignore", "pipe", "pipe"],
-      env: executable !== undefined
-        ? {}
-        : home === undefined
-        ? process.env
-        : { ...process.env, HOME: home, DENO_DIR: join(home, "deno") },
+      env: executable !== undefined ? env : {
+        ...process.env,
+        ...(home === undefined ? {} : { HOME: home, DENO_DIR: join(home, "deno") }),
+        ...env,
+      },
     });
     this.child.stdout?.on("data", (data: Buffer) => {
       this.stdout = Buffer.concat([this.stdout, data]);
@@ -124,9 +133,10 @@ export class Run implements AsyncDisposable {
     }
   }
 
-  /** Armed: a change made from now on is reported. */
+  /** Armed: a change made from now on is reported, what is asked for is decided. */
   async armed(): Promise<this> {
-    await this.until("Watching or Tracing", () => /^(Watching|Tracing) .*\n/m.test(this.stderr));
+    const isArmed = () => /^(Watching|Tracing|Guarding) .*\n/m.test(this.stderr);
+    await this.until("Watching, Tracing or Guarding", isArmed);
     return this;
   }
 
