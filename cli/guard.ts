@@ -51,7 +51,8 @@ export const GUARD: Synopsis = {
     {
       name: "cache",
       value: "HOW",
-      about: "have the kernel remember what --allow allows: until-modified or always",
+      about: "what --allow allows the kernel remembers of the file, whoever asks:\n" +
+        "until-modified or always",
     },
     {
       name: "on",
@@ -89,7 +90,10 @@ export const GUARD: Synopsis = {
       value: "CLASS",
       about: "content (default) or pre-content: asked first, and errno= works (Linux 6.14)",
     },
-    { name: "audit", about: "have the kernel write what rules decide to the audit log" },
+    {
+      name: "audit",
+      about: "have the kernel write to the audit log what a rule decides, by its number from 1",
+    },
     { name: "dry-run", about: "allow all, and print what would be denied" },
     { name: "log", about: "print each decision; so do --json and --format" },
     { name: "count", value: "N", about: "end after N decisions" },
@@ -99,13 +103,13 @@ export const GUARD: Synopsis = {
   notes:
     `The first rule that is for a request decides it: --deny, --allow, --deny-exec and the lines of the files
 of --rules, in the order of the command line. What no rule is for is allowed. A GLOB without a slash is for
-names at any depth, one that begins with a slash for absolute paths, others for paths below PATH. The end,
-however it comes, allows everything.
+names at any depth, one that begins with a slash for absolute paths, others for paths below PATH; DIR/ is for
+all that is below. The end, however it comes, allows everything.
 
 A file of rules has one a line; quotes keep spaces, # begins a comment:
   VERDICT [operation=LIST] [path=GLOB] [exe=GLOB] [uid=N] [cgroup=GLOB] [errno=NAME] [cache=HOW]
-  deny  operation=exec path=/srv/uploads/**
-  allow exe=/usr/bin/git cache=until-modified
+  deny  operation=exec path=/srv/uploads/
+  allow exe=/usr/bin/git
 
 --json adds the rule, as it was given, to the event.
 --format rfanotify prints rfanotify's lines: FAN_OPEN_PERM: File /path Exe /exe

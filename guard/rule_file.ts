@@ -3,8 +3,8 @@
  *
  * ```text
  * # VERDICT [operation=LIST] [path=GLOB] [exe=GLOB] [uid=N] [cgroup=GLOB] [errno=NAME] [cache=HOW]
- * allow exe=/usr/bin/git cache=until-modified
- * deny  operation=exec path="/srv/my uploads/**"
+ * allow exe=/usr/bin/git
+ * deny  operation=exec path="/srv/my uploads/"
  * ```
  *
  * Spaces and tabs stand between words. Quotes of either kind keep them, `#` and the other kind; what is quoted and what is

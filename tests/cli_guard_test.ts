@@ -403,6 +403,7 @@ test("--log: a line for people", SKIP, async () => {
   using at = new Guarded();
   await using run = await start(["--log", "--deny=*.exe", "--allow=a*", at.path]).armed();
   await using held = new Held(`exec 3< ${at.a}`);
+  await run.until("the first", () => run.lines.length === 1);
   assert.equal(await at.reads(at.b), false);
   await run.until("both", () => run.lines.length === 2);
   const [allowed, denied] = run.lines as [string, string];
