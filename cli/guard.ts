@@ -111,7 +111,8 @@ A file of rules has one a line; quotes keep spaces, # begins a comment:
   deny  operation=exec path=/srv/uploads/
   allow exe=/usr/bin/git
 
---json adds the rule, as it was given, to the event.
+In a line of --log "gone" follows a process that had left before it could be looked at; only one that is
+denied is looked at first. --json adds the rule, as it was given, to the event.
 --format rfanotify prints rfanotify's lines: FAN_OPEN_PERM: File /path Exe /exe
 Letters of --format beside the others: %v verdict   %o operation   %r rule
 ${FORMAT_HELP}
@@ -151,7 +152,7 @@ export async function runGuard(args: Arguments, terminal: Terminal): Promise<num
   }
   endTogether(stop, terminal);
   stop.signal.addEventListener("abort", () => void manager.stopping());
-  if (!args.has("quiet")) await tellGuarded(args, options, gate, terminal);
+  if (!args.has("quiet")) await tellGuarded(args, options, gate, log.isWanted, terminal);
   await manager.ready().catch((error) => tellRefusal(error, terminal));
   let wouldDeny = 0;
   try {
@@ -426,6 +427,7 @@ async function tellGuarded(
   args: Arguments,
   { on, scope = "tree", dryRun }: GuardOptions & { readonly on: readonly Operation[] },
   gate: Guard,
+  isFollowed: boolean,
   { err }: Terminal,
 ): Promise<void> {
   const what = `${on.join(", ")}${dryRun === true ? "; dry run, all is allowed" : ""}`;
@@ -433,6 +435,7 @@ async function tellGuarded(
   for (const path of args.operands) {
     await err.line(`Guarding ${whole}${escapeText(path)} (${what})`);
   }
+  if (isFollowed) return; // then each is told
   const { unguarded } = gate.stats();
   if (unguarded > 0) await err.line(`Not guarded: ${directories(unguarded)}; --log tells which`);
 }

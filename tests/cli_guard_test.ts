@@ -397,6 +397,34 @@ test("--ignore, --ignore-pid, --ignore-fs", SKIP, async () => {
   }
 });
 
+test("what cannot be guarded is told", SKIP, async () => {
+  using at = new Guarded();
+  const other = join(at.path, "other");
+  mkdirSync(other);
+  // Of which the kernel asks nobody.
+  const { status, stderr } = spawnSync("mount", ["-t", "proc", "sentinode-test", other]);
+  assert.equal(status, 0, String(stderr));
+  try {
+    for (
+      const [args, line] of [
+        [[], /^Not guarded: \d director(y|ies); --log tells which$/m],
+        [["--log"], new RegExp(`^Not guarded: ${other}: Cannot guard .* \\(EINVAL\\)$`, "m")],
+      ] as const
+    ) {
+      await using run = await start([...args, "--deny=*", at.path]).armed();
+      await run.until("what is not guarded", () => line.test(run.stderr));
+      assert.equal(await at.reads(at.a), false);
+      assert.equal(await at.reads(join(other, "version")), true);
+      assert.match(
+        await endOf(run),
+        /^1 request: 0 allowed, 1 denied, \d director(y|ies) not guarded$/,
+      );
+    }
+  } finally {
+    unmountBelow(other);
+  }
+});
+
 // --- what is printed ---
 
 test("--log: a line for people", SKIP, async () => {
