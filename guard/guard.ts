@@ -179,8 +179,10 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     try {
       await this.#open(paths);
     } catch (error) {
-      this.#failure ??= { error };
-      this.#queue.end({ error });
+      if (this.#closing === undefined) {
+        this.#failure = { error };
+        this.#queue.end({ error });
+      }
       await this.close();
       throw error;
     }
@@ -569,6 +571,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const libc = this.#libc;
     const { words, pending } = this.#shared;
     Atomics.store(words, WORD.stop, 1);
+    this.#armed.resolve(); // nobody else will, and then it is seen that it is closed
     if (this.#worker !== undefined && libc !== undefined) {
       if (Atomics.load(words, WORD.beat) > 0) {
         libc.write(this.#wake, ONE, ONE.length);

@@ -1,11 +1,12 @@
 /** `Guard.closed`: those who do not iterate learn that nothing is guarded any more, and why. */
 
 import assert from "node:assert/strict";
-import { readdirSync, readlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 import { guard, SystemError } from "../mod.ts";
 import { Filesystem, whyNot } from "./filesystem.ts";
-import { within } from "./runtime.ts";
+import { until, within } from "./runtime.ts";
 
 /** How many fanotify groups this process has. */
 function groups(): number {
@@ -32,6 +33,20 @@ test("closed: told to end before it began", async () => {
   const gate = guard("/no/such/path", { signal: AbortSignal.abort() });
   await within(gate.closed, "the end");
   await assert.rejects(gate.ready, { name: "AbortError" });
+});
+
+test("closed while directories are marked", SKIP, async () => {
+  using at = new Filesystem("tmpfs");
+  for (let i = 0; i < 5000; i++) mkdirSync(join(at.path, String(i)));
+  const gate = guard(at.path);
+  const next = gate[Symbol.asyncIterator]().next();
+  await until(() => groups() === 1);
+  assert(gate.stats().marks < 5000);
+  void gate.close();
+  await within(gate.closed, "the end");
+  await within(assert.rejects(gate.ready, { name: "AbortError" }), "ready");
+  assert.deepEqual(await within(next, "the iterator"), { value: undefined, done: true });
+  assert.equal(groups(), 0);
 });
 
 for (const end of ["close", "signal"] as const) {
