@@ -12,7 +12,9 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   writeFileSync,
 } from "node:fs";
 import { Buffer } from "node:buffer";
@@ -538,6 +540,25 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     assert.equal(await at.reads(at.a), true);
   });
 }
+
+test("SIGTERM before everything is guarded", SKIP, async () => {
+  using at = new Guarded();
+  assert.equal((await at.sh("cd root && seq 30000 | xargs mkdir")).status, 0);
+  await using run = start(["--deny=*", at.path]);
+  const fds = `/proc/${run.child.pid}/fd`;
+  const isGroup = (fd: string) => {
+    try {
+      return readlinkSync(join(fds, fd)).includes("[fanotify]");
+    } catch {
+      return false; // closed meanwhile
+    }
+  };
+  await until(() => readdirSync(fds).some(isGroup));
+  run.kill("SIGTERM");
+  assert.equal(await run.status(), 143, run.stderr);
+  assert.equal(run.stderr, "");
+  assert.equal(await at.reads(at.a), true);
+});
 
 test("when nobody reads the log it ends, and says so by its status", SKIP, async () => {
   using at = new Guarded();
