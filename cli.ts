@@ -13,6 +13,7 @@ import process from "node:process";
 import { type Arguments, help, readArguments, type Synopsis, UsageError } from "./cli/args.ts";
 import { DOCTOR, runDoctor } from "./cli/doctor.ts";
 import { escapeText } from "./cli/escape.ts";
+import { GUARD, runGuard } from "./cli/guard.ts";
 import { openTerminal, type Terminal } from "./cli/output.ts";
 import { runSince, runSnapshot, SINCE, SNAPSHOT } from "./cli/snapshot.ts";
 import { runTrace, TRACE } from "./cli/trace.ts";
@@ -29,13 +30,14 @@ interface Command {
 const COMMANDS: readonly Command[] = [
   { synopsis: WATCH, run: runWatch },
   { synopsis: TRACE, run: runTrace },
+  { synopsis: GUARD, run: runGuard },
   { synopsis: SNAPSHOT, run: runSnapshot },
   { synopsis: SINCE, run: runSince },
   { synopsis: DOCTOR, run: runDoctor },
 ];
 
 /** Commands of a later version. */
-const NOT_YET = ["guard", "audit", "mounts", "errors", "keys"];
+const NOT_YET = ["audit", "mounts", "errors", "keys"];
 
 const HELP = `Usage: sentinode COMMAND [OPTIONS] [PATH…]
 

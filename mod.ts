@@ -30,6 +30,7 @@ export {
 export { Guard, guard, type GuardStats } from "./guard/guard.ts";
 export type { Decide, GuardOptions } from "./guard/options.ts";
 export type { GuardRequest } from "./guard/request.ts";
+export { parseRules } from "./guard/rule_file.ts";
 export type { Rule } from "./guard/rules.ts";
 export type { AuditNote, Cache, DecisionFields, DenialErrno, Verdict } from "./guard/decision.ts";
 export type { Operation, Priority } from "./backends/fanotify/permission_group.ts";

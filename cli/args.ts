@@ -37,26 +37,37 @@ export interface Synopsis {
   readonly most: number;
 }
 
+/** An option that was given, and its value, empty for a flag. */
+export interface Given {
+  readonly name: string;
+  readonly value: string;
+}
+
 /** Arguments that fit the synopsis. */
 export class Arguments {
   readonly operands: readonly string[];
   readonly #command: string;
-  readonly #values = new Map<string, string[]>();
+  readonly #given: readonly Given[];
 
-  constructor(command: string, operands: readonly string[], values: Map<string, string[]>) {
+  constructor(command: string, operands: readonly string[], given: readonly Given[]) {
     this.#command = command;
     this.operands = operands;
-    this.#values = values;
+    this.#given = given;
   }
 
   /** Whether the option was given. */
   has(name: string): boolean {
-    return this.#values.has(name);
+    return this.#given.some((given) => given.name === name);
+  }
+
+  /** The options of these names, in the order in which they were given. */
+  given(...names: readonly string[]): readonly Given[] {
+    return this.#given.filter(({ name }) => names.includes(name));
   }
 
   /** Every value of an option, in the order in which they were given. */
   all(name: string): readonly string[] {
-    return this.#values.get(name) ?? [];
+    return this.given(name).map(({ value }) => value);
   }
 
   /** The last value of an option. */
@@ -80,6 +91,14 @@ export class Arguments {
     const bound = least > 0 ? ` of at least ${least}` : "";
     throw new UsageError(`Cannot ${this.#command} with --${name} ${text}: not ${what}${bound}`);
   }
+
+  /** Every value as a process id. */
+  pids(name: string): readonly number[] {
+    return this.all(name).map((text) => {
+      if (/^[1-9]\d*$/.test(text)) return Number(text);
+      throw new UsageError(`Cannot ${this.#command} with --${name} ${text}: not a process id`);
+    });
+  }
 }
 
 const HELP: Option = { name: "help", short: "h", about: "this text" };
@@ -99,21 +118,21 @@ export function readArguments(synopsis: Synopsis, args: readonly string[]): Argu
       ...(short === undefined ? {} : { short }),
     }])),
   });
-  const values = new Map<string, string[]>();
+  const given: Given[] = [];
   const operands: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") operands.push(token.value);
     if (token.kind !== "option") continue;
     const option = options.find(({ name }) => name === token.name);
-    values.set(token.name, [...values.get(token.name) ?? [], checked(command, option, token)]);
+    given.push({ name: token.name, value: checked(command, option, token) });
   }
-  if (values.has(HELP.name)) return undefined;
+  if (given.some(({ name }) => name === HELP.name)) return undefined;
   if (operands.length < least) throw new UsageError(`Cannot ${command} nothing: give ${what}`);
   const extra = operands[most];
   if (extra !== undefined) {
     throw new UsageError(`Cannot ${command} with ${JSON.stringify(extra)}: one argument too many`);
   }
-  return new Arguments(command, operands, values);
+  return new Arguments(command, operands, given);
 }
 
 /** The value of an option, empty for a flag. */

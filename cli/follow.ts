@@ -19,9 +19,8 @@ const TIMED_OUT = 2;
 /** How long a reader that does not read may hold up the end, in ms. */
 const PATIENCE = 500;
 
-/** The options of every command that follows. */
-export const FOLLOW_OPTIONS: readonly Option[] = [
-  { name: "timeout", value: "SECONDS", about: "end after that time" },
+/** The options that say how a line is written. */
+export const LINE_OPTIONS: readonly Option[] = [
   { name: "json", about: "one JSON object a line" },
   { name: "format", value: "FORMAT", about: "one's own line: '%t %k %p %f %e'" },
   {
@@ -30,6 +29,12 @@ export const FOLLOW_OPTIONS: readonly Option[] = [
     about: `how times are written (default ${DEFAULT_TIME})`,
   },
   { name: "null", short: "0", about: "end lines with NUL, and print names as they are" },
+];
+
+/** The options of every command that follows. */
+export const FOLLOW_OPTIONS: readonly Option[] = [
+  { name: "timeout", value: "SECONDS", about: "end after that time" },
+  ...LINE_OPTIONS,
 ];
 
 /** What their help says of the exit status. */
@@ -66,20 +71,26 @@ export async function prepare({ out, err }: Terminal): Promise<void> {
   await err.prepare();
 }
 
+/** Has a command end when nobody reads any more, and wait for readers only so long once it is to end. */
+export function endTogether(stop: Stop, { out, err }: Terminal): void {
+  out.onBroken(() => stop.now("output"));
+  stop.signal.addEventListener("abort", () => {
+    setTimeout(() => out.giveUp(), PATIENCE);
+    setTimeout(() => err.giveUp(), 2 * PATIENCE);
+  });
+}
+
 /** Prints what the watcher delivers until `--count`, `--timeout`, a signal, or the reader's end; the exit status. */
 export async function follow(
   watcher: Watcher,
   render: Render,
   { most, seconds, lineEnd }: Limits,
   stop: Stop,
-  { out, err }: Terminal,
+  terminal: Terminal,
 ): Promise<number> {
+  const { out, err } = terminal;
   if (seconds !== undefined) stop.after(seconds);
-  out.onBroken(() => stop.now("output"));
-  stop.signal.addEventListener("abort", () => {
-    setTimeout(() => out.giveUp(), PATIENCE);
-    setTimeout(() => err.giveUp(), 2 * PATIENCE);
-  });
+  endTogether(stop, terminal);
   const lost = new Loss();
   let seen = 0;
   for await (const batch of watcher.batches()) {

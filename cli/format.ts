@@ -38,7 +38,16 @@ export function name(text: string, bytes: Uint8Array | undefined, { isRaw }: Sty
   return bytes === undefined ? escapeText(text) : escapeBytes(bytes);
 }
 
-const DIRECTIVES: Readonly<Record<string, (told: Told, style: Style) => Piece | undefined>> = {
+/** The path, and whether it is still there. */
+export function place({ event, isDeleted }: Told, style: Style): Piece[] {
+  const path = name(event.path, event.pathBytes, style);
+  return isDeleted ? [path, " (deleted)"] : [path];
+}
+
+/** What the letters of a format stand for; undefined where nothing is known. */
+export type Directives = Readonly<Record<string, (told: Told, style: Style) => Piece | undefined>>;
+
+const DIRECTIVES: Directives = {
   t: ({ event }, { time }) => time(event.time),
   k: ({ kinds }) => escapeText(kinds.join(",")),
   l: ({ kinds }) => lettersOf(kinds) || undefined,
@@ -63,23 +72,28 @@ export const FORMAT_HELP: string = `Letters of --format, "${ABSENT}" where nothi
 Letters of --time-format, local time:
   %Y %m %d  %H %M %S  %f ms  %s seconds since the epoch  %F %Y-%m-%d  %T %H:%M:%S  %z offset`;
 
-/** A function from what is told to the pieces of its line. Throws {@linkcode UsageError} for an unknown letter. */
+/**
+ * A function from what is told to the pieces of its line; a command may have letters of its own. Throws
+ * {@linkcode UsageError} for an unknown letter.
+ */
 export function lineFormatter(
   command: string,
   format: string,
   style: Style,
+  own: Directives = {},
 ): (told: Told) => Piece[] {
-  const unknown = format.match(/%.?/gsu)?.find((directive) => !(directive.slice(1) in DIRECTIVES));
+  const directives = { ...DIRECTIVES, ...own };
+  const unknown = format.match(/%.?/gsu)?.find((directive) => !(directive.slice(1) in directives));
   if (unknown !== undefined) {
     throw new UsageError(
       `Cannot ${command} with --format ${format}: ${unknown} is none of ` +
-        Object.keys(DIRECTIVES).map((letter) => `%${letter}`).join(" "),
+        Object.keys(directives).map((letter) => `%${letter}`).join(" "),
     );
   }
   // Odd places are letters.
   const parts = format.split(/%(.)/s);
   return (told) =>
-    parts.map((part, i) => i % 2 === 0 ? part : DIRECTIVES[part]!(told, style) ?? ABSENT);
+    parts.map((part, i) => i % 2 === 0 ? part : directives[part]!(told, style) ?? ABSENT);
 }
 
 /** The JSON of what is told: the event's own names; `raw` where it is asked for. */

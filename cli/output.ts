@@ -8,9 +8,9 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { EAGAIN, EINTR } from "../ffi/abi/errno.ts";
 import { pollfd, POLLOUT } from "../ffi/abi/poll.ts";
-import { readText } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
+import { readEnvironment } from "./environment.ts";
 import type { Piece } from "./format.ts";
 
 /** How much is written at once: a pipe that is ready has room for PIPE_BUF bytes (pipe(7)). */
@@ -46,9 +46,8 @@ export class Output {
   async prepare(): Promise<void> {
     this.#libc = await openLibc();
     if (!this.#stream.isTTY) return;
-    // Not process.env, which asks for --allow-env in Deno.
-    const environment = readText(this.#libc, "/proc/self/environ")?.split("\0") ?? [];
-    this.colors = !environment.some((entry) => /^NO_COLOR=./s.test(entry) || entry === "TERM=dumb");
+    const environment = readEnvironment(this.#libc);
+    this.colors = !environment.get("NO_COLOR") && environment.get("TERM") !== "dumb";
   }
 
   /** Calls back once, when nobody reads any more. */

@@ -9,7 +9,7 @@ import { readFile, writeFile } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { changesSince, snapshot } from "../watch/snapshot.ts";
 import type { Arguments, Synopsis } from "./args.ts";
-import { FOLLOW_OPTIONS } from "./follow.ts";
+import { LINE_OPTIONS } from "./follow.ts";
 import { IGNORE_OPTIONS, readIgnore } from "./ignore.ts";
 import type { Terminal } from "./output.ts";
 import { Stop } from "./stop.ts";
@@ -33,7 +33,7 @@ export const SINCE: Synopsis = {
   name: "since",
   operands: "FILE",
   about: "Prints what has changed since the snapshot in FILE was taken.",
-  options: [...IGNORE_OPTIONS, ...FOLLOW_OPTIONS.filter(({ name }) => name !== "timeout")],
+  options: [...IGNORE_OPTIONS, ...LINE_OPTIONS],
   notes:
     `Give it the --ignore and --gitignore that snapshot was given. The options of a line are those of watch.
 

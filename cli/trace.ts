@@ -36,11 +36,13 @@ import {
   lineFormatter,
   name,
   type Piece,
+  place,
   type Style,
   type Told,
 } from "./format.ts";
 import { kindsOfLetters, lettersOf } from "./letters.ts";
 import type { Terminal } from "./output.ts";
+import { RFANOTIFY, rfanotifyLine } from "./rfanotify.ts";
 import { Stop } from "./stop.ts";
 import { DEFAULT_TIME, timeFormatter } from "./time.ts";
 import { userId } from "./users.ts";
@@ -97,8 +99,7 @@ ${EXIT_STATUS}`,
 
 const ALL = ["access", "modify.data", "create", "remove", "rename"];
 
-/** `--format` of rfanotify's own lines, and what it tells of. */
-const RFANOTIFY = "rfanotify";
+/** What `--format rfanotify` tells of. */
 const RFANOTIFY_EVENTS = ["access.open", "access.close.write"];
 
 /** Runs `sentinode trace`; the exit status. */
@@ -205,12 +206,7 @@ function wantedEvents(args: Arguments, format: string | undefined): readonly str
 
 async function processFilter(args: Arguments): Promise<(event: WatchEvent) => boolean> {
   const comms = new Set(args.all("comm"));
-  const pids = new Set(
-    args.all("pid").map((text) => {
-      if (/^[1-9]\d*$/.test(text)) return Number(text);
-      throw new UsageError(`Cannot trace with --pid ${text}: not a process id`);
-    }),
-  );
+  const pids = new Set(args.pids("pid"));
   const uids = new Set<number | undefined>();
   for (const user of args.all("user")) uids.add(await userId("trace", user));
   return ({ actor }) =>
@@ -260,14 +256,8 @@ function lineOf(
 ): (told: Told) => readonly Piece[] {
   if (args.has("json")) return (told) => [style.json(told)];
   if (format === undefined) return (told) => traceLine(told, style);
-  if (format === RFANOTIFY) return (told) => rfanotifyLine(told, style);
+  if (format === RFANOTIFY) return (told) => rfanotifyLine(fanName(told.event), told, style);
   return lineFormatter("trace", format, style);
-}
-
-/** The path, and whether it is still there. */
-function place({ event, isDeleted }: Told, style: Style): Piece[] {
-  const path = name(event.path, event.pathBytes, style);
-  return isDeleted ? [path, " (deleted)"] : [path];
 }
 
 /** `comm(pid): LETTERS path`. */
@@ -283,7 +273,7 @@ function traceLine(told: Told, style: Style): Piece[] {
   ];
 }
 
-/** Kinds as rfanotify names them, after the bits of fanotify(7). */
+/** Kinds as fanotify(7) names their bits. */
 const FAN_NAMES: readonly (readonly [pattern: Kind, name: string])[] = [
   ["access.open", "FAN_OPEN"],
   ["access.exec", "FAN_OPEN_EXEC"],
@@ -297,12 +287,6 @@ const FAN_NAMES: readonly (readonly [pattern: Kind, name: string])[] = [
   ["rename", "FAN_RENAME"],
 ];
 
-/** `FAN_CLOSE_WRITE: File /path Exe /exe`. */
-function rfanotifyLine(told: Told, style: Style): Piece[] {
-  const { kind, actor } = told.event;
-  const fanName = FAN_NAMES.find(([pattern]) => matches(kind, pattern))?.[1] ?? kind;
-  const who: Piece[] = actor?.exe === undefined || actor.gone
-    ? [`Pid ${actor?.pid ?? 0}${actor?.gone ? " (gone)" : ""}`]
-    : ["Exe ", name(actor.exe, undefined, style)];
-  return [`${fanName}: File `, ...place(told, style), " ", ...who];
+function fanName({ kind }: WatchEvent): string {
+  return FAN_NAMES.find(([pattern]) => matches(kind, pattern))?.[1] ?? kind;
 }

@@ -48,6 +48,8 @@ export function load(name: string): Libc {
     readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, size)),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, count)),
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
+    sendto: (fd, buffer, count, flags, address, length) =>
+      Number(symbols.sendto(fd, buffer, count, flags, address, length)),
     syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
   };
   const libc: Libc = { ...calls, errno, waiter: () => new LoopWaiter(libc), address };

@@ -26,6 +26,8 @@ export function load(name: string): Libc {
     readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, BigInt(size))),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, BigInt(count))),
     poll: (fds, count, timeout) => symbols.poll(fds, BigInt(count), timeout),
+    sendto: (fd, buffer, count, flags, address, length) =>
+      Number(symbols.sendto(fd, buffer, BigInt(count), flags, address, length)),
     syscall: (number, a, b, c, d, e) =>
       Number(symbols.syscall(BigInt(number), ...[a, b, c, d, e].map(BigInt) as Five)),
   };

@@ -71,6 +71,17 @@ export interface LibcCalls {
   epoll_wait(epfd: number, events: Buffer, max: number, timeout: number): number;
   /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)` */
   poll(fds: Buffer, count: number, timeout: number): number;
+  /** `int socket(int domain, int type, int protocol)` */
+  socket(domain: number, type: number, protocol: number): number;
+  /** `ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t addr_len)` */
+  sendto(
+    fd: number,
+    buffer: Buffer,
+    count: number,
+    flags: number,
+    address: Buffer,
+    length: number,
+  ): number;
   /** `uid_t geteuid(void)` */
   geteuid(): number;
   /** `long syscall(long number, …)`, for what libc has no function for; a pointer goes in by its address */

@@ -210,6 +210,25 @@ export const SYMBOLS = {
     ],
     result: "i32",
   },
+  socket: {
+    parameters: [
+      "i32", // int domain
+      "i32", // int type
+      "i32", // int protocol
+    ],
+    result: "i32",
+  },
+  sendto: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t n
+      "i32", // int flags
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t addr_len
+    ],
+    result: "isize",
+  },
   geteuid: {
     parameters: [],
     result: "u32",

@@ -124,12 +124,20 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
    * `AbortError` when the guard was closed before.
    */
   readonly ready: Promise<void>;
+  /**
+   * Settles once, when nothing is left of the guard: resolves when it was told to end, rejects with what ended it or kept it
+   * from beginning. For those who do not iterate, which tells the same.
+   */
+  readonly closed: Promise<void>;
   readonly #settings: GuardSettings;
   readonly #shared = new SharedMemory();
   readonly #clock = new Clock();
   readonly #queue = new EventQueue(true);
   readonly #armed = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
+  /** What ended it. */
+  #failure: { readonly error: unknown } | undefined;
   readonly #requests = new Map<GuardRequest, Ask>();
   readonly #counts = {
     allowed: 0,
@@ -158,6 +166,8 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   constructor(paths: readonly (string | URL)[], settings: GuardSettings) {
     this.#settings = settings;
     this.#armed.promise.catch(() => {});
+    this.closed = this.#closed.promise;
+    this.closed.catch(() => {});
     const { signal } = settings;
     if (signal?.aborted) void this.close();
     else signal?.addEventListener("abort", this.#abort);
@@ -169,7 +179,10 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     try {
       await this.#open(paths);
     } catch (error) {
-      this.#queue.end({ error });
+      if (this.#closing === undefined) {
+        this.#failure = { error };
+        this.#queue.end({ error });
+      }
       await this.close();
       throw error;
     }
@@ -279,6 +292,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   #fail(error: Error): void {
     if (this.#isOver) return;
+    this.#failure = { error };
     this.#armed.reject(error);
     this.#ended.resolve();
     this.#queue.end({ error });
@@ -557,6 +571,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const libc = this.#libc;
     const { words, pending } = this.#shared;
     Atomics.store(words, WORD.stop, 1);
+    this.#armed.resolve(); // nobody else will, and then it is seen that it is closed
     if (this.#worker !== undefined && libc !== undefined) {
       if (Atomics.load(words, WORD.beat) > 0) {
         libc.write(this.#wake, ONE, ONE.length);
@@ -577,6 +592,8 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (this.#wake >= 0) libc?.close(this.#wake);
     this.#wake = -1;
     this.#queue.end();
+    if (this.#failure === undefined) this.#closed.resolve();
+    else this.#closed.reject(this.#failure.error);
   }
 
   /** The same as {@linkcode close}. */

@@ -15,7 +15,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   classify: ["ffi/abi", "backends (types)"],
   watch: ["backends", "classify", "ffi"],
   guard: ["watch", "backends", "classify", "ffi"],
-  cli: ["mod.ts", "classify", "ffi", "watch", "backends"],
+  cli: ["mod.ts", "guard", "watch", "classify", "ffi", "backends"],
   "mod.ts": ["guard", "watch", "backends", "classify", "ffi"],
   "cli.ts": ["cli", "ffi"],
   examples: ["mod.ts"],

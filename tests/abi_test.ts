@@ -22,6 +22,7 @@ import * as inotify from "../ffi/abi/inotify.ts";
 import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
 import * as signal from "../ffi/abi/signal.ts";
+import * as socket from "../ffi/abi/socket.ts";
 import * as stat from "../ffi/abi/stat.ts";
 import * as statfs from "../ffi/abi/statfs.ts";
 import * as statx from "../ffi/abi/statx.ts";
@@ -227,6 +228,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
   "signal.ts": {
     exports: signal,
     headers: ["asm/signal.h"],
+  },
+  "socket.ts": {
+    exports: socket,
+    headers: ["sys/socket.h", "sys/un.h"],
+    structs: ["sockaddr_un"],
   },
   "stat.ts": {
     exports: stat,

@@ -18,6 +18,7 @@ const HEADERS = [
   "sys/eventfd.h",
   "sys/fanotify.h",
   "sys/inotify.h",
+  "sys/socket.h",
   "sys/stat.h",
   "sys/statfs.h",
   "unistd.h",
