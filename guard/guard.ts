@@ -337,7 +337,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const asker = request.knownActor ??
       (!isAllowed && this.#isIterated ? processFacts(libc, ask.pid) : undefined);
     if (!pending.take(ask.ticket)) return request.release(); // the responder was first
-    group.answer(ask.fd, { isAllowed, errno: decision.errno, audit: decision.audit });
+    const answered = group.answer(ask.fd, { isAllowed, ...decision });
     this.#counts[isAllowed ? "allowed" : "denied"]++;
     if (by === "decide") this.#counts.byDecide++;
     else if (by === "timeout") this.#counts.timedOut++;
@@ -355,7 +355,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
       range: ask.range,
       verdict: decision.verdict,
       by,
-      errno: decision.errno,
+      errno: isAllowed ? decision.errno : answered,
       cache: decision.cache,
       error,
       time: Date.now(),

@@ -6,7 +6,7 @@
  */
 
 import type { Operation } from "../backends/fanotify/permission_group.ts";
-import { type DecisionFields, type Verdict } from "./decision.ts";
+import type { DecisionFields, Verdict } from "./decision.ts";
 import { PendingRequests, type Ticket } from "./pending.ts";
 import type { Rule } from "./rules.ts";
 

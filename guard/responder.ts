@@ -163,7 +163,7 @@ export class Responder {
     const room = this.#room = this.#countRoom();
     // Without room no request is taken: it is no use to be woken by one.
     this.#view.setInt32(pollfd.fd, room > 0 ? this.#orders.group.fd : -1, true);
-    let pause = this.#tree?.isArming || !this.#isArmed
+    let pause = this.#tree?.isArming || !this.#isArmed || this.#decided.length > 0
       ? 0
       : room <= 0 || this.#tree?.isMoving
       ? SHORT
@@ -300,13 +300,13 @@ export class Responder {
     const isAllowed = decision.verdict === "allow" || this.#orders.dryRun;
     // Who is denied may be gone at once; who is allowed does not wait for us to look.
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
-    this.#group.answer(fd, { isAllowed, errno: decision.errno, audit: decision.audit });
+    const answered = this.#group.answer(fd, { isAllowed, ...decision });
     this.#shared.add(isAllowed ? "allowed" : "denied");
     if (
       decision.cache !== undefined && !this.#orders.dryRun &&
       remember(this.#libc, this.#group, fd, bits, decision.cache)
     ) this.#shared.add("cached");
-    this.#log(request, by, decision, rule, decision.errno, asker);
+    this.#log(request, by, decision, rule, isAllowed ? decision.errno : answered, asker);
     this.#libc.close(fd);
   }
 
@@ -322,6 +322,7 @@ export class Responder {
     }
     this.#waiting.set(ticket.slot, { ticket, record: request });
     shared.add("asked");
+    this.#tell(); // what was decided before is told before
     this.#report({ type: "ask", ticket, ...request });
   }
 

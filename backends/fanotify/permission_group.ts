@@ -240,23 +240,23 @@ export class PermissionGroup {
   }
 
   /**
-   * Answers a request; whether it was still waiting (ENOENT: somebody else answered, or the one who asked was killed). One
-   * write a request: the kernel takes one response of several. What it does not understand (EINVAL) leaves the request
-   * pending, so it is answered again without what is optional.
+   * Answers a request; the errno with which it is denied, undefined for EPERM. It may not wait any more (ENOENT: somebody
+   * else answered, or the one who asked was killed). One write a request: the kernel takes one response of several. What it
+   * does not understand (EINVAL) leaves the request pending, so it is answered again without what is optional.
    */
-  answer(fd: number, { isAllowed, errno, audit }: Answer): boolean {
+  answer(fd: number, { isAllowed, errno: wanted, audit }: Answer): number | undefined {
     const verdict = isAllowed ? FAN_ALLOW : FAN_DENY;
-    const denial = isAllowed || errno === undefined
-      ? 0
-      : ((errno & FAN_ERRNO_MASK) << FAN_ERRNO_SHIFT);
+    const errno = isAllowed ? undefined : wanted;
+    const denial = ((errno ?? 0) & FAN_ERRNO_MASK) << FAN_ERRNO_SHIFT;
     if (audit !== undefined) {
       if (typeof audit === "object" && this.#write(fd, verdict | denial | FAN_AUDIT, audit)) {
-        return true;
+        return errno;
       }
-      if (this.#write(fd, verdict | denial | FAN_AUDIT)) return true;
+      if (this.#write(fd, verdict | denial | FAN_AUDIT)) return errno;
     }
-    if (denial !== 0 && this.#write(fd, verdict | denial)) return true;
-    return this.#write(fd, verdict);
+    if (denial !== 0 && this.#write(fd, verdict | denial)) return errno;
+    this.#write(fd, verdict);
+    return undefined;
   }
 
   #write(fd: number, response: number, audit?: AuditRule): boolean {
