@@ -31,6 +31,7 @@ import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, pathText } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
 import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
+import { followSet } from "./live_set.ts";
 import { type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
 import { Clock, msUntil } from "./pending.ts";
 import {
@@ -82,7 +83,7 @@ export interface GuardStats {
   /** What the kernel is asked for, as bits of fanotify, and how many marks ask for it. */
   readonly mask: number;
   readonly marks: number;
-  /** Directories that could not be marked. */
+  /** Directories that could not be marked, and guarded paths that were moved away or removed. */
   readonly unguarded: number;
 }
 
@@ -475,34 +476,17 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     throw new TypeError(`Cannot change the guard: ${state}`);
   }
 
-  /** Has the responder know the ignored processes, whenever the set changes. */
+  /** Has the responder, which cannot see the set, know the ignored processes. */
   #followProcesses(): void {
     const set = this.#settings.ignoreProcesses;
-    const { words, pids } = this.#shared;
     const publish = () => {
       if (set.size > MOST_PIDS) {
         throw new RangeError(`Cannot ignore ${set.size} processes: at most ${MOST_PIDS}`);
       }
-      Atomics.store(words, WORD.pids, 0);
-      pids.set([...set]);
-      Atomics.store(words, WORD.pids, set.size);
+      this.#shared.ignore(set);
     };
     publish();
-    // The other thread has a copy, so the set has to say that it changes.
-    for (const name of ["add", "delete", "clear"] as const) {
-      const change = set[name] as (...args: number[]) => unknown;
-      Object.defineProperty(set, name, {
-        configurable: true,
-        value: (...args: number[]) => {
-          const result = change.apply(set, args);
-          publish();
-          return result;
-        },
-      });
-    }
-    this.#forgetProcesses = () => {
-      for (const name of ["add", "delete", "clear"]) Reflect.deleteProperty(set, name);
-    };
+    this.#forgetProcesses = followSet(set, publish);
   }
 
   /** What was done so far. */

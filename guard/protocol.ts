@@ -127,7 +127,7 @@ export const WORD = {
   listens: 2,
   /** How many of the decisions that were told the main thread has taken. */
   taken: 3,
-  /** How many processes are allowed all, whose pids follow behind the counts. */
+  /** How many pids follow behind the counts, of processes that are allowed all. */
   pids: 4,
 } as const;
 
@@ -153,6 +153,8 @@ export const COUNTS = [
 export type Count = (typeof COUNTS)[number];
 
 const WORDS = 16;
+/** No process has this pid; 0 is what those have that are in another namespace. */
+const NOBODY = -1;
 /** How many processes can be allowed all at once. */
 export const MOST_PIDS = 1024;
 
@@ -185,6 +187,20 @@ export class SharedMemory {
   /** Notes a size; by the responder only. */
   set(name: Count, value: number): void {
     this.#counts[COUNTS.indexOf(name)] = value;
+  }
+
+  /** Has these processes, and no others, be allowed all; those that already are, are so all the time. */
+  ignore(wanted: ReadonlySet<number>): void {
+    const { pids, words } = this;
+    const rest = new Set(wanted);
+    const count = Atomics.load(words, WORD.pids);
+    for (let i = 0; i < count; i++) if (!rest.delete(pids[i]!)) Atomics.store(pids, i, NOBODY);
+    let at = 0;
+    for (const pid of rest) {
+      while (at < Atomics.load(words, WORD.pids) && pids[at] !== NOBODY) at++;
+      Atomics.store(pids, at, pid);
+      if (at === Atomics.load(words, WORD.pids)) Atomics.add(words, WORD.pids, 1);
+    }
   }
 
   /** Whether the process is allowed all. */

@@ -261,10 +261,10 @@ export class Responder {
 
   /** Lets pass what nobody is asked about. */
   #pass(count: "own" | "ignored", fd: number): void {
-    this.#group.answer(fd, ALLOW_ANSWER);
-    this.#libc.close(fd);
     this.#shared.add(count);
     this.#shared.add("allowed");
+    this.#group.answer(fd, ALLOW_ANSWER);
+    this.#libc.close(fd);
   }
 
   /**
@@ -300,8 +300,8 @@ export class Responder {
     const isAllowed = decision.verdict === "allow" || this.#orders.dryRun;
     // Who is denied may be gone at once; who is allowed does not wait for us to look.
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
-    const answered = this.#group.answer(fd, { isAllowed, ...decision });
     this.#shared.add(isAllowed ? "allowed" : "denied");
+    const answered = this.#group.answer(fd, { isAllowed, ...decision });
     if (
       decision.cache !== undefined && !this.#orders.dryRun &&
       remember(this.#libc, this.#group, fd, bits, decision.cache)
@@ -354,9 +354,9 @@ export class Responder {
     const decision = this.#orders.onTimeout === "allow" ? ALLOW : DENY;
     const isAllowed = decision === ALLOW || this.#orders.dryRun;
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
-    this.#group.answer(request.fd, { isAllowed });
     this.#shared.add("timedOut");
     this.#shared.add(isAllowed ? "allowed" : "denied");
+    this.#group.answer(request.fd, { isAllowed });
     this.#log(request, "timeout", decision, undefined, undefined, asker);
     if (this.#shared.pending.mayClose(ticket)) this.#libc.close(request.fd);
   }
