@@ -99,16 +99,25 @@ export function settleDecision(decision: DecisionFields | Verdict, shown: string
     verdict,
     errno: errno === undefined || errno === "EPERM" ? undefined : ERRNO[errno],
     cache,
-    audit: audit === undefined || audit === false ? undefined : settleAudit(audit),
+    audit: audit === undefined || audit === false ? undefined : settleAudit(audit, wrong),
   };
 }
 
-function settleAudit(audit: true | AuditNote): AuditRule | true {
+function settleAudit(
+  audit: true | AuditNote,
+  wrong: (what: string) => TypeError,
+): AuditRule | true {
   if (audit === true) return true;
+  const show = JSON.stringify;
+  if (typeof audit !== "object" || audit === null) throw wrong(`audit ${show(audit)} is no note`);
+  const { rule = 0, subjectTrust, objectTrust } = audit;
+  if (!Number.isInteger(rule) || rule < 0 || rule > 0xffff_ffff) {
+    throw wrong(`audit rule ${show(rule)} is no number of a rule`);
+  }
+  for (const [name, value] of Object.entries({ subjectTrust, objectTrust })) {
+    if (value === undefined || typeof value === "boolean") continue;
+    throw wrong(`audit ${name} ${show(value)} is neither true nor false`);
+  }
   const trust = (value: boolean | undefined) => value === undefined ? 2 : value ? 1 : 0;
-  return {
-    rule: audit.rule ?? 0,
-    subjectTrust: trust(audit.subjectTrust),
-    objectTrust: trust(audit.objectTrust),
-  };
+  return { rule, subjectTrust: trust(subjectTrust), objectTrust: trust(objectTrust) };
 }

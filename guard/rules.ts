@@ -15,7 +15,10 @@ import { type Decision, type DecisionFields, OPERATIONS, settleDecision } from "
 export interface Rule extends DecisionFields {
   /** What is asked for. */
   readonly operation?: Operation | readonly Operation[];
-  /** A glob: of a name at any depth, of a path below the guarded one, or, with a slash first, of an absolute path. */
+  /**
+   * A glob: of a name at any depth, of a path below the guarded one, or, with a slash first, of an absolute path. `dir/`
+   * and `dir/**` are for all that is below.
+   */
   readonly path?: string;
   /** A glob of the executable that asks, by its path or, without a slash, by its name. */
   readonly exe?: string;
@@ -79,7 +82,7 @@ function compile(rule: Rule, shown: string, roots: readonly string[]): Compiled 
   const { operation, path, exe, uid, cgroup } = rule;
   const tests: Test[] = [];
   if (operation !== undefined) {
-    const wanted = new Set(typeof operation === "string" ? [operation] : operation);
+    const wanted = new Set(Array.isArray(operation) ? operation : [operation]);
     for (const one of wanted) {
       if (OPERATIONS.includes(one)) continue;
       throw new TypeError(
@@ -115,10 +118,17 @@ function globOf(
     throw new TypeError(`Cannot guard by ${shown}: ${name} ${show(glob)} is no glob`);
   }
   try {
-    return globMatcher(glob);
+    return globMatcher(withAllBelow(glob));
   } catch (cause) {
     throw new TypeError(`Cannot guard by ${shown}: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** A glob of a directory, which an ignore list would not look into, as one of all files below it. */
+function withAllBelow(glob: string): string {
+  const directory = glob.replace(/\/(\*\*)?$/, "");
+  if (directory === glob) return glob;
+  return directory === "" || directory.includes("/") ? `${directory}/**/*` : `**/${directory}/**/*`; // a name at any depth
 }
 
 /** The guarded path that holds `path`; of several the innermost. */
