@@ -305,7 +305,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
           settleDecision(answer as "allow", "what decide returned"),
         );
       }
-      (answer as Promise<"allow">)
+      Promise.resolve(answer as Promise<"allow">)
         .then((decision) => {
           this.#answer(request, ask, settleDecision(decision, "what decide resolved to"));
         })

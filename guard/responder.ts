@@ -12,6 +12,7 @@ import {
   type Operation,
   operationOf,
   PermissionGroup,
+  REQUEST_SIZE,
 } from "../backends/fanotify/permission_group.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { FAN_EVENT_INFO_TYPE_RANGE } from "../ffi/abi/fanotify.ts";
@@ -92,7 +93,7 @@ export class Responder {
   readonly #tree: TreeMarks | undefined;
   readonly #fds: Uint8Array<ArrayBuffer>;
   readonly #view: DataView;
-  readonly #buffer = PermissionGroup.buffer(BATCH);
+  readonly #buffer = new Uint8Array(PermissionGroup.bufferSize(BATCH));
   readonly #waiting = new Map<number, Waiting>();
   /** The slot after the one that was given last. */
   #slot = 0;
@@ -205,8 +206,8 @@ export class Responder {
   // --- requests ---
 
   #serve(): void {
-    const size = this.#buffer.length / BATCH * this.#room;
-    const batch = this.#group.read(this.#buffer.subarray(0, size) as Uint8Array<ArrayBuffer>);
+    const buffer = this.#buffer.subarray(0, PermissionGroup.bufferSize(this.#room));
+    const batch = this.#group.read(buffer as Uint8Array<ArrayBuffer>);
     if (batch === undefined) {
       this.#emptyAt = this.#clock.now();
       return;
@@ -219,7 +220,7 @@ export class Responder {
       this.#take(record, batch, since);
     }
     // What fills the buffer may have more behind it, which waited as long.
-    if (batch.length < size - this.#buffer.length / BATCH) this.#emptyAt = now;
+    if (batch.length + REQUEST_SIZE <= buffer.length) this.#emptyAt = now;
   }
 
   #take(record: FanotifyRecord, batch: FanotifyBatch, since: number): void {

@@ -228,9 +228,12 @@ export class PermissionGroup {
     return this.#libc.fanotify_mark(this.fd, flags, BigInt(mask >>> 0), dirfd, path) === 0;
   }
 
-  /** A buffer in which `count` requests fit, for {@linkcode read}: each opens a file. */
-  static buffer(count: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(count * REQUEST_SIZE);
+  /**
+   * How large a buffer for {@linkcode read} is that takes no more than `count` requests, each of which opens a file; but
+   * two small ones instead of a large one.
+   */
+  static bufferSize(count: number): number {
+    return Math.max(count * fanotify_event_metadata.size, REQUEST_SIZE);
   }
 
   /** What is queued, as far as it fits; undefined when there is nothing. */
@@ -294,8 +297,8 @@ export class PermissionGroup {
   }
 }
 
-/** `struct fanotify_event_metadata`, and the range record of FAN_PRE_ACCESS. */
-const REQUEST_SIZE = fanotify_event_metadata.size + 24;
+/** The largest request: `struct fanotify_event_metadata`, and the range record of FAN_PRE_ACCESS. */
+export const REQUEST_SIZE: number = fanotify_event_metadata.size + 24;
 
 function about(error: SystemError): SystemErrorInit {
   return {
