@@ -90,6 +90,9 @@ export interface GuardStats {
 /** How long the end of the responder is waited for, in ms. */
 const END = 4 * BEAT;
 
+/** How often it is looked whether the responder, which is not heard, has ended, in ms. */
+const LOOK = 10;
+
 /** After how many looks without a sign of life the responder is given up. */
 const LOOKS = 4;
 
@@ -149,6 +152,8 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #worker: Worker | undefined;
   #watchdog: ReturnType<typeof setInterval> | undefined;
   #forgetProcesses: () => void = () => {};
+  /** How many reports have been heard since the responder has its orders. */
+  #reports = 0;
   #isIterated = false;
   #isOver = false;
   #closing: Promise<void> | undefined;
@@ -217,14 +222,20 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     worker.addEventListener("close", () => {
       if (!this.#isOver) this.#fail(new Error("Cannot guard: the responder was terminated"));
     });
-    let [beat, silent] = [0, 0];
+    let [beat, silent, heard, unheard] = [0, 0, 0, 0];
     this.#watchdog = setInterval(() => {
       const now = Atomics.load(this.#shared.words, WORD.beat);
       silent = now === beat ? silent + 1 : 0;
       beat = now;
+      // In Deno its thread may go on after it was terminated, and nothing of what it says is heard (2.9.6).
+      const isHeard = this.#reports === Atomics.load(this.#shared.words, WORD.reports);
+      unheard = isHeard || this.#reports !== heard ? 0 : unheard + 1;
+      heard = this.#reports;
       this.#expire();
       if (silent >= LOOKS && beat > 0) {
         this.#fail(new Error("Cannot guard: the responder gives no sign of life"));
+      } else if (unheard >= LOOKS) {
+        this.#fail(new Error("Cannot guard: the responder is not heard any more"), false);
       }
     }, 2 * BEAT);
   }
@@ -254,6 +265,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   }
 
   #heard(report: Report): void {
+    if (report.type !== "ready") this.#reports++;
     switch (report.type) {
       case "ask":
         return this.#asked(report);
@@ -275,10 +287,10 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     }
   }
 
-  #fail(error: Error): void {
+  #fail(error: Error, isEnded = true): void {
     if (this.#isOver) return;
     this.#armed.reject(error);
-    this.#ended.resolve();
+    if (isEnded) this.#ended.resolve();
     this.#queue.end({ error });
     void this.close();
   }
@@ -541,10 +553,13 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (this.#worker !== undefined && libc !== undefined) {
       if (Atomics.load(words, WORD.beat) > 0) {
         libc.write(this.#wake, ONE, ONE.length);
-        let timer;
-        const late = new Promise<void>((resolve) => timer = setTimeout(resolve, END));
-        await Promise.race([this.#ended.promise, late]);
+        const timer = setTimeout(this.#ended.resolve, END);
+        const look = setInterval(() => {
+          if (Atomics.load(words, WORD.ended) !== 0) this.#ended.resolve();
+        }, LOOK);
+        await this.#ended.promise;
         clearTimeout(timer);
+        clearInterval(look);
       }
       this.#worker.terminate();
     }
@@ -553,6 +568,12 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
       request.release();
     }
     this.#requests.clear();
+    // What a thread that was terminated could not close.
+    const directories = Atomics.exchange(words, WORD.directories, 0) - 1;
+    if (directories >= 0) {
+      libc!.close(directories);
+      libc!.close(Atomics.load(words, WORD.mounts) - 1);
+    }
     this.#group?.close();
     if (this.#wake >= 0) libc?.close(this.#wake);
     this.#wake = -1;

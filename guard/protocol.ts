@@ -129,6 +129,13 @@ export const WORD = {
   taken: 3,
   /** How many pids follow behind the counts, of processes that are allowed all. */
   pids: 4,
+  /** How many reports were made since the orders came. */
+  reports: 5,
+  /** The responder has ended. */
+  ended: 6,
+  /** What it waits for beside requests: file descriptors plus 1; whoever takes the first away closes both. */
+  directories: 7,
+  mounts: 8,
 } as const;
 
 /** What the responder counts, 64-bit words, in the order of {@linkcode COUNTS}. */

@@ -129,6 +129,8 @@ export class Responder {
     if (this.#tree !== undefined) {
       const { directories, mounts } = this.#tree.fds;
       fds.push([directories, POLLIN], [mounts, POLLPRI]);
+      Atomics.store(this.#shared.words, WORD.mounts, mounts + 1);
+      Atomics.store(this.#shared.words, WORD.directories, directories + 1);
     }
     this.#fds = new Uint8Array(fds.length * pollfd.size);
     this.#view = new DataView(this.#fds.buffer);
@@ -152,7 +154,17 @@ export class Responder {
       }
     } finally {
       this.#tell();
-      this.#tree?.close();
+      if (Atomics.exchange(words, WORD.directories, 0) !== 0) this.#tree!.close();
+      this.#release();
+    }
+  }
+
+  /** What waits is allowed by the group's end. The main thread may not have heard of it, so its files are closed here. */
+  #release(): void {
+    const { pending } = this.#shared;
+    for (const { ticket, record } of this.#waiting.values()) {
+      pending.take(ticket);
+      if (pending.mayClose(ticket)) this.#libc.close(record.fd);
     }
   }
 
@@ -438,7 +450,12 @@ function rangeOf(record: FanotifyRecord): ByteRange | undefined {
 }
 
 /** Runs the responder, whose orders come as a message; what it cannot go on with is reported. */
-export function respond(libc: Libc, orders: Orders, report: (report: Report) => void): void {
+export function respond(libc: Libc, orders: Orders, post: (report: Report) => void): void {
+  const { words } = new SharedMemory(orders.memory);
+  const report = (one: Report) => {
+    Atomics.add(words, WORD.reports, 1);
+    post(one);
+  };
   try {
     new Responder(libc, orders, report).run();
     report({ type: "ended" });
@@ -447,5 +464,7 @@ export function respond(libc: Libc, orders: Orders, report: (report: Report) => 
       const { message, code, hint, errno, syscall, path = "" } = error;
       report({ type: "refused", message, code, hint, errno, syscall, path });
     } else report({ type: "failed", message: String((error as Error)?.stack ?? error) });
+  } finally {
+    Atomics.store(words, WORD.ended, 1);
   }
 }
