@@ -32,14 +32,13 @@ import { absolutePath, pathText } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
 import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
 import { followSet } from "./live_set.ts";
-import { type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
+import { checkCount, type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
 import { Clock, msUntil } from "./pending.ts";
 import {
   type Ask,
   type Count,
   type Decided,
   type DecidedBy,
-  MOST_PIDS,
   type Orders,
   type Report,
   SharedMemory,
@@ -492,9 +491,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #followProcesses(): void {
     const set = this.#settings.ignoreProcesses;
     const publish = () => {
-      if (set.size > MOST_PIDS) {
-        throw new RangeError(`Cannot ignore ${set.size} processes: at most ${MOST_PIDS}`);
-      }
+      checkCount(set);
       this.#shared.ignore(set);
     };
     publish();
@@ -643,6 +640,6 @@ export function guard(
     !(Symbol.iterator in (paths ?? {}));
   const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
   if (list.length === 0) throw new TypeError("Cannot guard no path: give at least one");
-  for (const path of list) pathText(path);
+  for (const path of list) pathText(path, "guard");
   return new Guard(list, settleGuard(options));
 }
