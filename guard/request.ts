@@ -181,7 +181,7 @@ export class GuardRequest {
   extend(ms: number): boolean {
     checkTime(ms, "extend");
     const { pending, clock } = this.#context;
-    pending.extend(this.#ask.ticket, clock.now() + Math.round(ms));
+    this.#use(() => pending.extend(this.#ask.ticket, clock.now() + Math.round(ms)));
     return this.isWaiting;
   }
 
