@@ -416,6 +416,32 @@ test("rules go on while the main thread is blocked", settings, async () => {
 });
 
 test(
+  "decisions that are not taken while the main thread is blocked are counted",
+  settings,
+  async () => {
+    using scene = new Scene();
+    const told = await scene.answer<Record<string, number>>(`
+    const gate = guard(root, { timeout: 60_000, rules: [{ verdict: "deny" }] });
+    const { events } = tell(gate);
+    await gate.ready;
+    const opens = 'i=0; while [ $i -lt 20000 ]; do true < "$0"; i=$((i+1)); done 2> /dev/null; echo "[]" > "$1"';
+    spawn("sh", ["-c", opens, root + "/file", results], { stdio: "ignore" });
+    while (used().length === 0) continue;
+    const { denied, unlogged } = gate.stats();
+    const told = () => events.filter(({ kind }) => kind !== "lost").length;
+    const counted = () => events.reduce((sum, { attributes: { count = 0 } }) => sum + count, 0);
+    await until(() => told() + counted() >= 20_000);
+    await gate.close();
+    answer({ denied, unlogged, told: told(), counted: counted() });
+  `);
+    assert.equal(told["denied"], 20_000);
+    assert.equal(told["told"]! + told["counted"]!, 20_000);
+    assert.equal(told["counted"], told["unlogged"]);
+    assert(told["told"]! >= 16_384, `${told["told"]} are told`);
+  },
+);
+
+test(
   "the responder's thread is terminated: all are allowed, and it is told",
   settings,
   async () => {
