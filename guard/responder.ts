@@ -26,6 +26,7 @@ import { fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import { processFacts } from "../watch/actor.ts";
+import { Arrivals } from "./arrivals.ts";
 import { remember } from "./cache.ts";
 import { ALLOW, type Decision, DENY } from "./decision.ts";
 import { Clock, msUntil, SLOTS, type Ticket } from "./pending.ts";
@@ -99,8 +100,7 @@ export class Responder {
   #slot = 0;
   /** No request has to be answered before. */
   #earliest: number;
-  /** When all that was queued was read: what is read next came later. */
-  #emptyAt: number;
+  readonly #arrivals: Arrivals;
   #isArmed = false;
   /** How many file descriptors were free, and in how many reads that is counted again. */
   #free = 0;
@@ -119,7 +119,8 @@ export class Responder {
     this.#group = new PermissionGroup(libc, orders.group.fd, orders.group.flags);
     this.#rules = new RuleSet(orders.rules, orders.roots);
     this.#clock = new Clock(orders.now);
-    this.#emptyAt = this.#earliest = this.#clock.now();
+    this.#earliest = this.#clock.now();
+    this.#arrivals = new Arrivals(this.#earliest);
     const { tree } = orders;
     this.#tree = tree && new TreeMarks(libc, this.#group, tree, (path, reason) => {
       this.#shared.add("unguarded");
@@ -184,10 +185,10 @@ export class Responder {
     if (this.#waiting.size > 0) {
       pause = Math.min(pause, Math.max(0, msUntil(this.#earliest, this.#clock.now())));
     }
-    const before = this.#clock.now();
+    const before = performance.now();
     this.#libc.poll(this.#fds, this.#fds.length / pollfd.size, pause);
-    // If it waited, there was nothing before.
-    if (room > 0 && this.#clock.now() !== before) this.#emptyAt = this.#clock.now();
+    if (room <= 0) this.#countQueued();
+    else if (performance.now() - before > 1) this.#arrivals.waited(this.#clock.now());
     if (this.#isReady(1)) this.#libc.read(this.#orders.wake, EIGHT, EIGHT.length);
   }
 
@@ -198,7 +199,13 @@ export class Responder {
   #countRoom(): number {
     const room = Math.min(this.#countFree(), SLOTS - this.#waiting.size, BATCH);
     if (room > 0) return room;
-    return msUntil(this.#emptyAt + this.#orders.timeout, this.#clock.now()) <= 0 ? 1 : 0;
+    const deadline = this.#arrivals.since + this.#orders.timeout;
+    return msUntil(deadline, this.#clock.now()) <= 0 ? 1 : 0;
+  }
+
+  #countQueued(): void {
+    const now = this.#clock.now();
+    if (this.#arrivals.isDue(now)) this.#arrivals.queued(now, this.#group.queued());
   }
 
   /** Marks, and follows the changes of the tree. */
@@ -220,19 +227,19 @@ export class Responder {
   #serve(): void {
     const buffer = this.#buffer.subarray(0, PermissionGroup.bufferSize(this.#room));
     const batch = this.#group.read(buffer as Uint8Array<ArrayBuffer>);
-    if (batch === undefined) {
-      this.#emptyAt = this.#clock.now();
-      return;
-    }
-    const record = new FanotifyRecord(batch);
+    if (batch === undefined) return this.#arrivals.empty(this.#clock.now());
+    const { since } = this.#arrivals;
     const now = this.#clock.now();
-    const since = this.#emptyAt;
-    for (let at = 0; at < batch.length;) {
+    const record = new FanotifyRecord(batch);
+    let count = 0;
+    for (let at = 0; at < batch.length; count++) {
       at = record.read(at, batch.length);
       this.#take(record, batch, since);
     }
+    this.#arrivals.read(count);
     // What fills the buffer may have more behind it, which waited as long.
-    if (batch.length + REQUEST_SIZE <= buffer.length) this.#emptyAt = now;
+    if (batch.length + REQUEST_SIZE <= buffer.length) this.#arrivals.empty(now);
+    else this.#countQueued();
   }
 
   #take(record: FanotifyRecord, batch: FanotifyBatch, since: number): void {

@@ -537,6 +537,34 @@ test(
 );
 
 test(
+  "with 64 file descriptors, and always more to decide, nobody is late who waits for a short time",
+  settings,
+  async () => {
+    using scene = new Scene();
+    const { denied, byDecide } = await scene.answer<Record<string, number>>(
+      `
+      const gate = guard(root, {
+        timeout: 1_000,
+        async decide() {
+          await sleep(20);
+          return "allow";
+        },
+      });
+      await gate.ready;
+      const opens = 'for n in $(seq 60); do (i=0; while [ $i -lt 50 ]; do true < "$0"; i=$((i+1)); done) & done; wait';
+      const shell = spawn("sh", ["-c", opens, root + "/file"], { stdio: "ignore" });
+      await new Promise((resolve) => shell.on("close", resolve));
+      const { denied, byDecide } = gate.stats();
+      await gate.close();
+      answer({ denied, byDecide });
+    `,
+      { under: ["prlimit", "--nofile=64:64"], deadline: 60_000 },
+    );
+    assert.deepEqual({ denied, byDecide }, { denied: 0, byDecide: 3_000 });
+  },
+);
+
+test(
   "with 64 file descriptors and decisions that never come the deadline holds",
   settings,
   async () => {

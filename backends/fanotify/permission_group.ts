@@ -39,7 +39,9 @@ import {
   fanotify_response_info_audit_rule,
   fanotify_response_info_header,
 } from "../../ffi/abi/fanotify.ts";
+import { FIONREAD } from "../../ffi/abi/ioctl.ts";
 import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../ffi/abi/open.ts";
+import { SYS_ioctl } from "../../ffi/abi/syscall.ts";
 import {
   CapabilityError,
   type SystemError,
@@ -121,6 +123,7 @@ export class PermissionGroup {
     fanotify_response.size + fanotify_response_info_audit_rule.size,
   );
   readonly #view: DataView = new DataView(this.#response.buffer);
+  readonly #bytes = new Uint8Array(4);
 
   /** The group of a file descriptor that {@linkcode PermissionGroup.open} gave. */
   constructor(libc: Libc, fd: number, flags: number) {
@@ -234,6 +237,13 @@ export class PermissionGroup {
    */
   static bufferSize(count: number): number {
     return Math.max(count * fanotify_event_metadata.size, REQUEST_SIZE);
+  }
+
+  /** How many requests are queued: fanotify(7) counts each with the size of its metadata. */
+  queued(): number {
+    const libc = this.#libc;
+    libc.syscall(SYS_ioctl, this.fd, FIONREAD, libc.address(this.#bytes), 0, 0);
+    return new DataView(this.#bytes.buffer).getInt32(0, true) / fanotify_event_metadata.size;
   }
 
   /** What is queued, as far as it fits; undefined when there is nothing. */
