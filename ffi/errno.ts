@@ -9,7 +9,8 @@ import { rlimit, RLIMIT_NOFILE } from "./abi/resource.ts";
 import { SYS_prlimit64 } from "./abi/syscall.ts";
 import type { Libc } from "./port.ts";
 
-const NAMES = new Map(Object.entries(ERRNO).map(([name, value]) => [value, name]));
+/** Of two names for a number the first, which code compares with: EAGAIN, not EWOULDBLOCK. */
+const NAMES = new Map(Object.entries(ERRNO).toReversed().map(([name, value]) => [value, name]));
 
 /** The C name of an errno, `"ENOSPC"` for 28; `"E999"` for one that this version does not know. */
 export function errnoName(errno: number): string {

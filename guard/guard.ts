@@ -32,14 +32,14 @@ import { absolutePath, pathText } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
 import { forbidCoreDumps } from "./core_dump.ts";
 import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
-import { type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
+import { followSet } from "./live_set.ts";
+import { checkCount, type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
 import { Clock, msUntil } from "./pending.ts";
 import {
   type Ask,
   type Count,
   type Decided,
   type DecidedBy,
-  MOST_PIDS,
   type Orders,
   type Report,
   SharedMemory,
@@ -83,12 +83,15 @@ export interface GuardStats {
   /** What the kernel is asked for, as bits of fanotify, and how many marks ask for it. */
   readonly mask: number;
   readonly marks: number;
-  /** Directories that could not be marked. */
+  /** Directories that could not be marked, and guarded paths that were moved away or removed. */
   readonly unguarded: number;
 }
 
 /** How long the end of the responder is waited for, in ms. */
 const END = 4 * BEAT;
+
+/** How often it is looked whether the responder, which is not heard, has ended, in ms. */
+const LOOK = 10;
 
 /** After how many looks without a sign of life the responder is given up. */
 const LOOKS = 4;
@@ -158,6 +161,8 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #watchdog: ReturnType<typeof setInterval> | undefined;
   #forgetProcesses: () => void = () => {};
   #allowCoreDumps: () => void = () => {};
+  /** How many reports have been heard since the responder has its orders. */
+  #reports = 0;
   #isIterated = false;
   #isOver = false;
   #closing: Promise<void> | undefined;
@@ -232,14 +237,20 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     worker.addEventListener("close", () => {
       if (!this.#isOver) this.#fail(new Error("Cannot guard: the responder was terminated"));
     });
-    let [beat, silent] = [0, 0];
+    let [beat, silent, heard, unheard] = [0, 0, 0, 0];
     this.#watchdog = setInterval(() => {
       const now = Atomics.load(this.#shared.words, WORD.beat);
       silent = now === beat ? silent + 1 : 0;
       beat = now;
+      // In Deno its thread may go on after it was terminated, and nothing of what it says is heard (2.9.6).
+      const isHeard = this.#reports === Atomics.load(this.#shared.words, WORD.reports);
+      unheard = isHeard || this.#reports !== heard ? 0 : unheard + 1;
+      heard = this.#reports;
       this.#expire();
       if (silent >= LOOKS && beat > 0) {
         this.#fail(new Error("Cannot guard: the responder gives no sign of life"));
+      } else if (unheard >= LOOKS) {
+        this.#fail(new Error("Cannot guard: the responder is not heard any more"), false);
       }
     }, 2 * BEAT);
   }
@@ -269,6 +280,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   }
 
   #heard(report: Report): void {
+    if (report.type !== "ready") this.#reports++;
     switch (report.type) {
       case "ask":
         return this.#asked(report);
@@ -290,11 +302,11 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     }
   }
 
-  #fail(error: Error): void {
+  #fail(error: Error, isEnded = true): void {
     if (this.#isOver) return;
     this.#failure = { error };
     this.#armed.reject(error);
-    this.#ended.resolve();
+    if (isEnded) this.#ended.resolve();
     this.#queue.end({ error });
     void this.close();
   }
@@ -321,7 +333,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
           settleDecision(answer as "allow", "what decide returned"),
         );
       }
-      (answer as Promise<"allow">)
+      Promise.resolve(answer as Promise<"allow">)
         .then((decision) => {
           this.#answer(request, ask, settleDecision(decision, "what decide resolved to"));
         })
@@ -354,7 +366,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const asker = request.knownActor ??
       (!isAllowed && this.#isIterated ? processFacts(libc, ask.pid) : undefined);
     if (!pending.take(ask.ticket)) return request.release(); // the responder was first
-    group.answer(ask.fd, { isAllowed, errno: decision.errno, audit: decision.audit });
+    const answered = group.answer(ask.fd, { isAllowed, ...decision });
     this.#counts[isAllowed ? "allowed" : "denied"]++;
     if (by === "decide") this.#counts.byDecide++;
     else if (by === "timeout") this.#counts.timedOut++;
@@ -372,7 +384,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
       range: ask.range,
       verdict: decision.verdict,
       by,
-      errno: decision.errno,
+      errno: isAllowed ? decision.errno : answered,
       cache: decision.cache,
       error,
       time: Date.now(),
@@ -492,34 +504,15 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     throw new TypeError(`Cannot change the guard: ${state}`);
   }
 
-  /** Has the responder know the ignored processes, whenever the set changes. */
+  /** Has the responder, which cannot see the set, know the ignored processes. */
   #followProcesses(): void {
     const set = this.#settings.ignoreProcesses;
-    const { words, pids } = this.#shared;
     const publish = () => {
-      if (set.size > MOST_PIDS) {
-        throw new RangeError(`Cannot ignore ${set.size} processes: at most ${MOST_PIDS}`);
-      }
-      Atomics.store(words, WORD.pids, 0);
-      pids.set([...set]);
-      Atomics.store(words, WORD.pids, set.size);
+      checkCount(set);
+      this.#shared.ignore(set);
     };
     publish();
-    // The other thread has a copy, so the set has to say that it changes.
-    for (const name of ["add", "delete", "clear"] as const) {
-      const change = set[name] as (...args: number[]) => unknown;
-      Object.defineProperty(set, name, {
-        configurable: true,
-        value: (...args: number[]) => {
-          const result = change.apply(set, args);
-          publish();
-          return result;
-        },
-      });
-    }
-    this.#forgetProcesses = () => {
-      for (const name of ["add", "delete", "clear"]) Reflect.deleteProperty(set, name);
-    };
+    this.#forgetProcesses = followSet(set, publish);
   }
 
   /** What was done so far. */
@@ -575,10 +568,13 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (this.#worker !== undefined && libc !== undefined) {
       if (Atomics.load(words, WORD.beat) > 0) {
         libc.write(this.#wake, ONE, ONE.length);
-        let timer;
-        const late = new Promise<void>((resolve) => timer = setTimeout(resolve, END));
-        await Promise.race([this.#ended.promise, late]);
+        const timer = setTimeout(this.#ended.resolve, END);
+        const look = setInterval(() => {
+          if (Atomics.load(words, WORD.ended) !== 0) this.#ended.resolve();
+        }, LOOK);
+        await this.#ended.promise;
         clearTimeout(timer);
+        clearInterval(look);
       }
       this.#worker.terminate();
     }
@@ -587,6 +583,12 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
       request.release();
     }
     this.#requests.clear();
+    // What a thread that was terminated could not close.
+    const directories = Atomics.exchange(words, WORD.directories, 0) - 1;
+    if (directories >= 0) {
+      libc!.close(directories);
+      libc!.close(Atomics.load(words, WORD.mounts) - 1);
+    }
     this.#group?.close();
     this.#allowCoreDumps();
     if (this.#wake >= 0) libc?.close(this.#wake);
@@ -659,6 +661,6 @@ export function guard(
     !(Symbol.iterator in (paths ?? {}));
   const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
   if (list.length === 0) throw new TypeError("Cannot guard no path: give at least one");
-  for (const path of list) pathText(path);
+  for (const path of list) pathText(path, "guard");
   return new Guard(list, settleGuard(options));
 }

@@ -7,6 +7,8 @@
 import type { Operation, Priority } from "../backends/fanotify/permission_group.ts";
 import { OPERATIONS, settleDecision, type Verdict } from "./decision.ts";
 import type { DecisionFields } from "./decision.ts";
+import { pathText } from "../watch/targets.ts";
+import { MOST_PIDS } from "./protocol.ts";
 import type { GuardRequest } from "./request.ts";
 import { type Rule, RuleSet } from "./rules.ts";
 
@@ -111,6 +113,8 @@ export function settleGuard(options: GuardOptions): GuardSettings {
     throw new TypeError(`Cannot guard with ${name} ${show(value)}: it is true or false`);
   }
   const { decide, timeout = 5_000, signal, rules = [], audit = false } = options;
+  const { on: operations = "open", ignore = [], ignoreProcesses = [], ignoreFilesystems = [] } =
+    options;
   if (decide !== undefined && typeof decide !== "function") {
     throw new TypeError(`Cannot guard with decide ${show(decide)}: not a function`);
   }
@@ -118,7 +122,7 @@ export function settleGuard(options: GuardOptions): GuardSettings {
     throw new TypeError(`Cannot guard with signal ${show(signal)}: not an AbortSignal`);
   }
   checkTime(timeout, "timeout");
-  const on = checkOperations(options.on ?? "open");
+  const on = checkOperations(operations);
   const priority = options.priority ?? (on.includes("access") ? "pre-content" : "content");
   if (priority === "content" && on.includes("access")) {
     throw new TypeError('Cannot guard with priority "content": on "access" needs "pre-content"');
@@ -143,9 +147,9 @@ export function settleGuard(options: GuardOptions): GuardSettings {
     onTimeout: options.onTimeout ?? "deny",
     priority,
     audit,
-    ignore: checkPaths(options.ignore ?? []),
-    ignoreProcesses: checkProcesses(options.ignoreProcesses ?? []),
-    ignoreFilesystems: checkFilesystems(options.ignoreFilesystems ?? []),
+    ignore: checkPaths(ignore),
+    ignoreProcesses: checkProcesses(ignoreProcesses),
+    ignoreFilesystems: checkFilesystems(ignoreFilesystems),
     dryRun: options.dryRun ?? false,
     signal,
   };
@@ -175,7 +179,9 @@ function checkPaths(paths: Iterable<string | URL>): readonly (string | URL)[] {
   if (typeof paths !== "object" || !(Symbol.iterator in (paths ?? {}))) {
     throw new TypeError(`Cannot guard but for ${show(paths)}: not a list of paths`);
   }
-  return [...paths];
+  const list = [...paths];
+  for (const path of list) pathText(path, "ignore");
+  return list;
 }
 
 function checkProcesses(processes: Iterable<number>): Set<number> {
@@ -183,11 +189,18 @@ function checkProcesses(processes: Iterable<number>): Set<number> {
     throw new TypeError(`Cannot ignore processes ${show(processes)}: not a list of pids`);
   }
   const set = processes instanceof Set ? processes as Set<number> : new Set(processes);
+  checkCount(set);
   for (const one of set) {
     if (Number.isInteger(one) && one > 0) continue;
     throw new TypeError(`Cannot ignore process ${show(one)}: not a pid`);
   }
   return set;
+}
+
+/** Throws for more processes than the responder can know. */
+export function checkCount(processes: ReadonlySet<number>): void {
+  if (processes.size <= MOST_PIDS) return;
+  throw new RangeError(`Cannot ignore ${processes.size} processes: at most ${MOST_PIDS}`);
 }
 
 function checkFilesystems(types: readonly string[]): readonly string[] {

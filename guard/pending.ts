@@ -96,7 +96,7 @@ export class PendingRequests {
     return Atomics.load(this.#words, slot * WORDS + DEADLINE);
   }
 
-  /** Moves the deadline. */
+  /** Moves the deadline. By who holds the file: else the slot might be another request's by now. */
   extend({ slot }: Ticket, deadline: number): void {
     Atomics.store(this.#words, slot * WORDS + DEADLINE, deadline | 0);
   }

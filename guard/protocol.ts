@@ -6,7 +6,7 @@
  */
 
 import type { Operation } from "../backends/fanotify/permission_group.ts";
-import { type DecisionFields, type Verdict } from "./decision.ts";
+import type { DecisionFields, Verdict } from "./decision.ts";
 import { PendingRequests, type Ticket } from "./pending.ts";
 import type { Rule } from "./rules.ts";
 
@@ -127,8 +127,15 @@ export const WORD = {
   listens: 2,
   /** How many of the decisions that were told the main thread has taken. */
   taken: 3,
-  /** How many processes are allowed all, whose pids follow behind the counts. */
+  /** How many pids follow behind the counts, of processes that are allowed all. */
   pids: 4,
+  /** How many reports were made since the orders came. */
+  reports: 5,
+  /** The responder has ended. */
+  ended: 6,
+  /** What it waits for beside requests: file descriptors plus 1; whoever takes the first away closes both. */
+  directories: 7,
+  mounts: 8,
 } as const;
 
 /** What the responder counts, 64-bit words, in the order of {@linkcode COUNTS}. */
@@ -155,6 +162,8 @@ export type Count = (typeof COUNTS)[number];
 const PLACES = Object.fromEntries(COUNTS.map((name, i) => [name, i])) as Record<Count, number>;
 
 const WORDS = 16;
+/** No process has this pid; 0 is what those have that are in another namespace. */
+const NOBODY = -1;
 /** How many processes can be allowed all at once. */
 export const MOST_PIDS = 1024;
 
@@ -187,6 +196,20 @@ export class SharedMemory {
   /** Notes a size; by the responder only. */
   set(name: Count, value: number): void {
     this.#counts[PLACES[name]] = value;
+  }
+
+  /** Has these processes, and no others, be allowed all; those that already are, are so all the time. */
+  ignore(wanted: ReadonlySet<number>): void {
+    const { pids, words } = this;
+    const rest = new Set(wanted);
+    const count = Atomics.load(words, WORD.pids);
+    for (let i = 0; i < count; i++) if (!rest.delete(pids[i]!)) Atomics.store(pids, i, NOBODY);
+    let at = 0;
+    for (const pid of rest) {
+      while (at < Atomics.load(words, WORD.pids) && pids[at] !== NOBODY) at++;
+      Atomics.store(pids, at, pid);
+      if (at === Atomics.load(words, WORD.pids)) Atomics.add(words, WORD.pids, 1);
+    }
   }
 
   /** Whether the process is allowed all. */

@@ -108,6 +108,10 @@ export class GuardRequest {
    * Throws `SystemError`; with the code `"ESTALE"` when it does not wait any more.
    */
   read(offset: number = 0, length: number = Infinity): Uint8Array<ArrayBuffer> {
+    checkPlace("read", offset);
+    if (length !== Infinity && !isSize(length)) {
+      throw new RangeError(`Cannot read ${length} bytes: it is no number of bytes`);
+    }
     return this.#using("read", (libc, fd) => {
       let content = new Uint8Array(Math.max(0, Math.min(length, this.size - offset) || CHUNK));
       let count = 0;
@@ -155,6 +159,7 @@ export class GuardRequest {
    * process, which is asked about nothing. Throws `SystemError`.
    */
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
+    checkPlace("write", offset);
     this.#using("write", (libc, file) => {
       const fail = (syscall: string) =>
         systemError(libc, `write ${this.path}`, { syscall, path: this.path });
@@ -176,7 +181,7 @@ export class GuardRequest {
   extend(ms: number): boolean {
     checkTime(ms, "extend");
     const { pending, clock } = this.#context;
-    pending.extend(this.#ask.ticket, clock.now() + Math.round(ms));
+    this.#use(() => pending.extend(this.#ask.ticket, clock.now() + Math.round(ms)));
     return this.isWaiting;
   }
 
@@ -215,4 +220,13 @@ export class GuardRequest {
     const { libc, pending } = this.#context;
     if (pending.mayClose(this.#ask.ticket)) libc.close(this.#ask.fd);
   }
+}
+
+function isSize(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+function checkPlace(what: string, offset: number): void {
+  if (isSize(offset)) return;
+  throw new RangeError(`Cannot ${what} at ${offset}: it is no place in a file`);
 }

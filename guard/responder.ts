@@ -12,6 +12,7 @@ import {
   type Operation,
   operationOf,
   PermissionGroup,
+  REQUEST_SIZE,
 } from "../backends/fanotify/permission_group.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { FAN_EVENT_INFO_TYPE_RANGE } from "../ffi/abi/fanotify.ts";
@@ -25,6 +26,7 @@ import { fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import { processFacts } from "../watch/actor.ts";
+import { Arrivals } from "./arrivals.ts";
 import { remember } from "./cache.ts";
 import { ALLOW, type Decision, DENY } from "./decision.ts";
 import { Clock, msUntil, SLOTS, type Ticket } from "./pending.ts";
@@ -92,14 +94,13 @@ export class Responder {
   readonly #tree: TreeMarks | undefined;
   readonly #fds: Uint8Array<ArrayBuffer>;
   readonly #view: DataView;
-  readonly #buffer = PermissionGroup.buffer(BATCH);
+  readonly #buffer = new Uint8Array(PermissionGroup.bufferSize(BATCH));
   readonly #waiting = new Map<number, Waiting>();
   /** The slot after the one that was given last. */
   #slot = 0;
   /** No request has to be answered before. */
   #earliest: number;
-  /** When all that was queued was read: what is read next came later. */
-  #emptyAt: number;
+  readonly #arrivals: Arrivals;
   #isArmed = false;
   /** How many file descriptors were free, and in how many reads that is counted again. */
   #free = 0;
@@ -118,7 +119,8 @@ export class Responder {
     this.#group = new PermissionGroup(libc, orders.group.fd, orders.group.flags);
     this.#rules = new RuleSet(orders.rules, orders.roots);
     this.#clock = new Clock(orders.now);
-    this.#emptyAt = this.#earliest = this.#clock.now();
+    this.#earliest = this.#clock.now();
+    this.#arrivals = new Arrivals(this.#earliest);
     const { tree } = orders;
     this.#tree = tree && new TreeMarks(libc, this.#group, tree, (path, reason) => {
       this.#shared.add("unguarded");
@@ -128,6 +130,8 @@ export class Responder {
     if (this.#tree !== undefined) {
       const { directories, mounts } = this.#tree.fds;
       fds.push([directories, POLLIN], [mounts, POLLPRI]);
+      Atomics.store(this.#shared.words, WORD.mounts, mounts + 1);
+      Atomics.store(this.#shared.words, WORD.directories, directories + 1);
     }
     this.#fds = new Uint8Array(fds.length * pollfd.size);
     this.#view = new DataView(this.#fds.buffer);
@@ -151,7 +155,17 @@ export class Responder {
       }
     } finally {
       this.#tell();
-      this.#tree?.close();
+      if (Atomics.exchange(words, WORD.directories, 0) !== 0) this.#tree!.close();
+      this.#release();
+    }
+  }
+
+  /** What waits is allowed by the group's end. The main thread may not have heard of it, so its files are closed here. */
+  #release(): void {
+    const { pending } = this.#shared;
+    for (const { ticket, record } of this.#waiting.values()) {
+      pending.take(ticket);
+      if (pending.mayClose(ticket)) this.#libc.close(record.fd);
     }
   }
 
@@ -163,7 +177,7 @@ export class Responder {
     const room = this.#room = this.#countRoom();
     // Without room no request is taken: it is no use to be woken by one.
     this.#view.setInt32(pollfd.fd, room > 0 ? this.#orders.group.fd : -1, true);
-    let pause = this.#tree?.isArming || !this.#isArmed
+    let pause = this.#tree?.isArming || !this.#isArmed || this.#decided.length > 0
       ? 0
       : room <= 0 || this.#tree?.isMoving
       ? SHORT
@@ -171,10 +185,10 @@ export class Responder {
     if (this.#waiting.size > 0) {
       pause = Math.min(pause, Math.max(0, msUntil(this.#earliest, this.#clock.now())));
     }
-    const before = this.#clock.now();
+    const before = performance.now();
     this.#libc.poll(this.#fds, this.#fds.length / pollfd.size, pause);
-    // If it waited, there was nothing before.
-    if (room > 0 && this.#clock.now() !== before) this.#emptyAt = this.#clock.now();
+    if (room <= 0) this.#countQueued();
+    else if (performance.now() - before > 1) this.#arrivals.waited(this.#clock.now());
     if (this.#isReady(1)) this.#libc.read(this.#orders.wake, EIGHT, EIGHT.length);
   }
 
@@ -185,7 +199,13 @@ export class Responder {
   #countRoom(): number {
     const room = Math.min(this.#countFree(), SLOTS - this.#waiting.size, BATCH);
     if (room > 0) return room;
-    return msUntil(this.#emptyAt + this.#orders.timeout, this.#clock.now()) <= 0 ? 1 : 0;
+    const deadline = this.#arrivals.since + this.#orders.timeout;
+    return msUntil(deadline, this.#clock.now()) <= 0 ? 1 : 0;
+  }
+
+  #countQueued(): void {
+    const now = this.#clock.now();
+    if (this.#arrivals.isDue(now)) this.#arrivals.queued(now, this.#group.queued());
   }
 
   /** Marks, and follows the changes of the tree. */
@@ -205,21 +225,21 @@ export class Responder {
   // --- requests ---
 
   #serve(): void {
-    const size = this.#buffer.length / BATCH * this.#room;
-    const batch = this.#group.read(this.#buffer.subarray(0, size) as Uint8Array<ArrayBuffer>);
-    if (batch === undefined) {
-      this.#emptyAt = this.#clock.now();
-      return;
-    }
-    const record = new FanotifyRecord(batch);
+    const buffer = this.#buffer.subarray(0, PermissionGroup.bufferSize(this.#room));
+    const batch = this.#group.read(buffer as Uint8Array<ArrayBuffer>);
+    if (batch === undefined) return this.#arrivals.empty(this.#clock.now());
+    const { since } = this.#arrivals;
     const now = this.#clock.now();
-    const since = this.#emptyAt;
-    for (let at = 0; at < batch.length;) {
+    const record = new FanotifyRecord(batch);
+    let count = 0;
+    for (let at = 0; at < batch.length; count++) {
       at = record.read(at, batch.length);
       this.#take(record, batch, since);
     }
+    this.#arrivals.read(count);
     // What fills the buffer may have more behind it, which waited as long.
-    if (batch.length < size - this.#buffer.length / BATCH) this.#emptyAt = now;
+    if (batch.length + REQUEST_SIZE <= buffer.length) this.#arrivals.empty(now);
+    else this.#countQueued();
   }
 
   #take(record: FanotifyRecord, batch: FanotifyBatch, since: number): void {
@@ -261,10 +281,10 @@ export class Responder {
 
   /** Lets pass what nobody is asked about. */
   #pass(count: "own" | "ignored", fd: number): void {
-    this.#group.answer(fd, ALLOW_ANSWER);
-    this.#libc.close(fd);
     this.#shared.add(count);
     this.#shared.add("allowed");
+    this.#group.answer(fd, ALLOW_ANSWER);
+    this.#libc.close(fd);
   }
 
   /**
@@ -300,13 +320,13 @@ export class Responder {
     const isAllowed = decision.verdict === "allow" || this.#orders.dryRun;
     // Who is denied may be gone at once; who is allowed does not wait for us to look.
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
-    this.#group.answer(fd, { isAllowed, errno: decision.errno, audit: decision.audit });
     this.#shared.add(isAllowed ? "allowed" : "denied");
+    const answered = this.#group.answer(fd, { isAllowed, ...decision });
     if (
       decision.cache !== undefined && !this.#orders.dryRun &&
       remember(this.#libc, this.#group, fd, bits, decision.cache)
     ) this.#shared.add("cached");
-    this.#log(request, by, decision, rule, decision.errno, asker);
+    this.#log(request, by, decision, rule, isAllowed ? decision.errno : answered, asker);
     this.#libc.close(fd);
   }
 
@@ -322,6 +342,7 @@ export class Responder {
     }
     this.#waiting.set(ticket.slot, { ticket, record: request });
     shared.add("asked");
+    this.#tell(); // what was decided before is told before
     this.#report({ type: "ask", ticket, ...request });
   }
 
@@ -353,9 +374,9 @@ export class Responder {
     const decision = this.#orders.onTimeout === "allow" ? ALLOW : DENY;
     const isAllowed = decision === ALLOW || this.#orders.dryRun;
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
-    this.#group.answer(request.fd, { isAllowed });
     this.#shared.add("timedOut");
     this.#shared.add(isAllowed ? "allowed" : "denied");
+    this.#group.answer(request.fd, { isAllowed });
     this.#log(request, "timeout", decision, undefined, undefined, asker);
     if (this.#shared.pending.mayClose(ticket)) this.#libc.close(request.fd);
   }
@@ -436,7 +457,12 @@ function rangeOf(record: FanotifyRecord): ByteRange | undefined {
 }
 
 /** Runs the responder, whose orders come as a message; what it cannot go on with is reported. */
-export function respond(libc: Libc, orders: Orders, report: (report: Report) => void): void {
+export function respond(libc: Libc, orders: Orders, post: (report: Report) => void): void {
+  const { words } = new SharedMemory(orders.memory);
+  const report = (one: Report) => {
+    Atomics.add(words, WORD.reports, 1);
+    post(one);
+  };
   try {
     new Responder(libc, orders, report).run();
     report({ type: "ended" });
@@ -445,5 +471,7 @@ export function respond(libc: Libc, orders: Orders, report: (report: Report) => 
       const { message, code, hint, errno, syscall, path = "" } = error;
       report({ type: "refused", message, code, hint, errno, syscall, path });
     } else report({ type: "failed", message: String((error as Error)?.stack ?? error) });
+  } finally {
+    Atomics.store(words, WORD.ended, 1);
   }
 }

@@ -17,9 +17,12 @@ import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
 import { FAN_EVENT_ON_CHILD } from "../ffi/abi/fanotify.ts";
 import {
   IN_CREATE,
+  IN_DELETE_SELF,
   IN_DONT_FOLLOW,
   IN_IGNORED,
   IN_ISDIR,
+  IN_MASK_ADD,
+  IN_MOVE_SELF,
   IN_MOVED_FROM,
   IN_MOVED_TO,
   IN_ONLYDIR,
@@ -32,7 +35,10 @@ import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import type { TreeOrders } from "./protocol.ts";
 
-const STRUCTURE = IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
+const STRUCTURE = IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD;
+
+/** What ends the guarding of a path that was asked for. */
+const END = IN_DELETE_SELF | IN_MOVE_SELF;
 
 /** How a directory that has gone refuses. */
 const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
@@ -60,8 +66,8 @@ export class TreeMarks {
   readonly #nodes = new Map<number, Node>();
   /** Directories that were moved, and did not come back yet, by the cookie of the move. */
   readonly #moving = new Map<number, Node>();
-  /** The mounts below, and the mount points of those that are left out. */
-  #points = new Set<string>();
+  /** The mount points below by the mount, and those of which the mount is left out. */
+  #mounted = new Map<string, string>();
   readonly #leftOut = new Set<string>();
   #waiting: { readonly node: Node; readonly isRoot: boolean }[] = [];
 
@@ -122,7 +128,7 @@ export class TreeMarks {
     const path = this.#tree.path(node);
     if (!isRoot && (this.#leftOut.has(path) || !this.#isDeep(path))) return;
     const bytes = cString(this.#tree.bytes(node));
-    const wd = this.#inotify.add(bytes, path, (STRUCTURE | (isRoot ? 0 : IN_DONT_FOLLOW)) >>> 0);
+    const wd = this.#inotify.add(bytes, path, STRUCTURE | (isRoot ? END : IN_DONT_FOLLOW));
     if (!this.#nodes.has(wd)) this.marks++;
     node.tag = wd;
     this.#nodes.set(wd, node);
@@ -175,9 +181,11 @@ export class TreeMarks {
     }
     const node = this.#nodes.get(wd);
     if (node === undefined) return;
+    if ((mask & END) !== 0) this.#lose(this.#tree.path(node), (mask & IN_MOVE_SELF) !== 0);
     if ((mask & IN_IGNORED) !== 0) {
       this.#nodes.delete(wd);
       this.marks--;
+      if (node.tag === wd) this.#tree.remove(node); // else it is another directory's by now
       return;
     }
     if ((mask & IN_ISDIR) === 0 || name === "") return;
@@ -200,6 +208,12 @@ export class TreeMarks {
     this.#waiting.push({ node: child, isRoot: false });
   }
 
+  /** A path that was asked for is not there any more. */
+  #lose(path: string, isMoved: boolean): void {
+    if (this.#orders.directories.some((root) => root !== path && isWithin(path, root))) return;
+    this.#unguarded(path, isMoved ? "it was moved away" : "it was removed");
+  }
+
   /** A directory has left. Its mark goes when it asks for something that is outside. */
   #forget(node: Node): void {
     for (const below of [...this.#tree.subtree(node)]) {
@@ -219,19 +233,30 @@ export class TreeMarks {
   readMounts(): void {
     const { directories, ignoredTypes } = this.#orders;
     const table = parseMountInfo(readText(this.#libc, MOUNT_TABLE) ?? "");
-    const before = this.#points;
-    this.#points = new Set();
+    const before = this.#mounted;
+    this.#mounted = new Map();
     this.#leftOut.clear();
     for (const { id, point, type } of table) {
       if (!directories.some((root) => point !== root && isWithin(point, root))) continue;
-      if (ignoredTypes.includes(type)) {
-        this.#leftOut.add(point);
-        continue;
-      }
-      this.#leftOut.delete(point); // mounted on top of one that is left out
+      const isLeftOut = ignoredTypes.includes(type);
       const key = `${id} ${point}`;
-      this.#points.add(key);
-      if (!before.has(key)) this.#add(point, false);
+      this.#mounted.set(key, point);
+      if (isLeftOut) this.#leftOut.add(point);
+      else this.#leftOut.delete(point); // mounted on top of one that is left out
+      if (!isLeftOut && !before.has(key)) this.#add(point, false);
+    }
+    // What a mount hid may never have been marked.
+    for (const [key, point] of before) if (!this.#mounted.has(key)) this.#uncover(point);
+  }
+
+  #uncover(point: string): void {
+    const slash = point.lastIndexOf("/");
+    const [parent, name] = [point.slice(0, slash) || "/", point.slice(slash + 1)];
+    for (const node of this.#nodes.values()) {
+      if (this.#tree.path(node) !== parent) continue;
+      const child = this.#tree.child(node, name) ?? this.#tree.add(node, name, -1);
+      this.#waiting.push({ node: child, isRoot: false });
+      return;
     }
   }
 

@@ -19,6 +19,7 @@ import * as errno from "../ffi/abi/errno.ts";
 import * as fanotify from "../ffi/abi/fanotify.ts";
 import * as handle from "../ffi/abi/handle.ts";
 import * as inotify from "../ffi/abi/inotify.ts";
+import * as ioctl from "../ffi/abi/ioctl.ts";
 import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
 import * as signal from "../ffi/abi/signal.ts";
@@ -265,6 +266,10 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       },
       "include/uapi/linux/stat.h, v6.14": { STATX_DIO_READ_ALIGN: "0x00020000U" },
     },
+  },
+  "ioctl.ts": {
+    exports: ioctl,
+    headers: ["asm/ioctls.h"],
   },
   "resource.ts": {
     exports: resource,

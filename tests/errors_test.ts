@@ -28,6 +28,11 @@ const USERS: readonly (readonly [name: string, init: RunInit, skip: string | fal
 
 const BACKENDS = ["auto", "fanotify", "inotify"] as const;
 
+test("of two names for an errno the usual one is told", () => {
+  const codes = [11, 35, 28, 999].map((errno) => new SystemError("x", { errno }).code);
+  assert.deepEqual(codes, ["EAGAIN", "EDEADLK", "ENOSPC", "E999"]);
+});
+
 /** What a script tells of an error. */
 interface Told {
   readonly name: string;

@@ -58,16 +58,16 @@ export interface LeftOut {
 }
 
 /** A path or `file:` URL as a path. Throws `TypeError` for what is neither. */
-export function pathText(path: string | URL): string {
+export function pathText(path: string | URL, verb: string = "watch"): string {
   const shown = path instanceof URL ? path.href : JSON.stringify(path);
   if (path instanceof URL && (path.protocol !== "file:" || path.host !== "")) {
-    throw new TypeError(`Cannot watch ${shown}: not a file: URL of this machine`);
+    throw new TypeError(`Cannot ${verb} ${shown}: not a file: URL of this machine`);
   }
   const text = path instanceof URL ? fileURLToPath(path.href) : path;
   if (typeof text !== "string" || text === "") {
-    throw new TypeError(`Cannot watch ${shown}: not a path`);
+    throw new TypeError(`Cannot ${verb} ${shown}: not a path`);
   }
-  if (text.includes("\0")) throw new TypeError(`Cannot watch ${shown}: it contains NUL`);
+  if (text.includes("\0")) throw new TypeError(`Cannot ${verb} ${shown}: it contains NUL`);
   return text;
 }
 

@@ -39,7 +39,9 @@ import {
   fanotify_response_info_audit_rule,
   fanotify_response_info_header,
 } from "../../ffi/abi/fanotify.ts";
+import { FIONREAD } from "../../ffi/abi/ioctl.ts";
 import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../ffi/abi/open.ts";
+import { SYS_ioctl } from "../../ffi/abi/syscall.ts";
 import {
   CapabilityError,
   type SystemError,
@@ -121,6 +123,7 @@ export class PermissionGroup {
     fanotify_response.size + fanotify_response_info_audit_rule.size,
   );
   readonly #view: DataView = new DataView(this.#response.buffer);
+  readonly #bytes = new Uint8Array(4);
 
   /** The group of a file descriptor that {@linkcode PermissionGroup.open} gave. */
   constructor(libc: Libc, fd: number, flags: number) {
@@ -228,9 +231,19 @@ export class PermissionGroup {
     return this.#libc.fanotify_mark(this.fd, flags, BigInt(mask >>> 0), dirfd, path) === 0;
   }
 
-  /** A buffer in which `count` requests fit, for {@linkcode read}: each opens a file. */
-  static buffer(count: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(count * REQUEST_SIZE);
+  /**
+   * How large a buffer for {@linkcode read} is that takes no more than `count` requests, each of which opens a file; but
+   * two small ones instead of a large one.
+   */
+  static bufferSize(count: number): number {
+    return Math.max(count * fanotify_event_metadata.size, REQUEST_SIZE);
+  }
+
+  /** How many requests are queued: fanotify(7) counts each with the size of its metadata. */
+  queued(): number {
+    const libc = this.#libc;
+    libc.syscall(SYS_ioctl, this.fd, FIONREAD, libc.address(this.#bytes), 0, 0);
+    return new DataView(this.#bytes.buffer).getInt32(0, true) / fanotify_event_metadata.size;
   }
 
   /** What is queued, as far as it fits; undefined when there is nothing. */
@@ -240,23 +253,23 @@ export class PermissionGroup {
   }
 
   /**
-   * Answers a request; whether it was still waiting (ENOENT: somebody else answered, or the one who asked was killed). One
-   * write a request: the kernel takes one response of several. What it does not understand (EINVAL) leaves the request
-   * pending, so it is answered again without what is optional.
+   * Answers a request; the errno with which it is denied, undefined for EPERM. It may not wait any more (ENOENT: somebody
+   * else answered, or the one who asked was killed). One write a request: the kernel takes one response of several. What it
+   * does not understand (EINVAL) leaves the request pending, so it is answered again without what is optional.
    */
-  answer(fd: number, { isAllowed, errno, audit }: Answer): boolean {
+  answer(fd: number, { isAllowed, errno: wanted, audit }: Answer): number | undefined {
     const verdict = isAllowed ? FAN_ALLOW : FAN_DENY;
-    const denial = isAllowed || errno === undefined
-      ? 0
-      : ((errno & FAN_ERRNO_MASK) << FAN_ERRNO_SHIFT);
+    const errno = isAllowed ? undefined : wanted;
+    const denial = ((errno ?? 0) & FAN_ERRNO_MASK) << FAN_ERRNO_SHIFT;
     if (audit !== undefined) {
       if (typeof audit === "object" && this.#write(fd, verdict | denial | FAN_AUDIT, audit)) {
-        return true;
+        return errno;
       }
-      if (this.#write(fd, verdict | denial | FAN_AUDIT)) return true;
+      if (this.#write(fd, verdict | denial | FAN_AUDIT)) return errno;
     }
-    if (denial !== 0 && this.#write(fd, verdict | denial)) return true;
-    return this.#write(fd, verdict);
+    if (denial !== 0 && this.#write(fd, verdict | denial)) return errno;
+    this.#write(fd, verdict);
+    return undefined;
   }
 
   #write(fd: number, response: number, audit?: AuditRule): boolean {
@@ -294,8 +307,8 @@ export class PermissionGroup {
   }
 }
 
-/** `struct fanotify_event_metadata`, and the range record of FAN_PRE_ACCESS. */
-const REQUEST_SIZE = fanotify_event_metadata.size + 24;
+/** The largest request: `struct fanotify_event_metadata`, and the range record of FAN_PRE_ACCESS. */
+export const REQUEST_SIZE: number = fanotify_event_metadata.size + 24;
 
 function about(error: SystemError): SystemErrorInit {
   return {
