@@ -39,11 +39,12 @@ import { pathOfFd } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText, joinPath } from "../ffi/text.ts";
+import type { Node } from "./audience.ts";
 import { Backlog, type Pending } from "./backlog.ts";
 import { Arrivals, NEAR } from "./exchanges.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { inOrder, MergedRecords, type Name } from "./merged_records.ts";
-import { type Marked, type Node, type Reach, TreeHub } from "./tree_hub.ts";
+import { type Marked, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
@@ -477,7 +478,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, "remove.directory", about);
     this.tree.remove(node);
     this.#departed.push(node);
-    if (this.isMarked(node)) this.freed();
+    if (this.isMarked(node)) this.uncovered.freed();
   }
 
   /**

@@ -7,7 +7,7 @@
 
 import { type HandleKey, HandleTable, isKey } from "../backends/fanotify/handle.ts";
 import { nameKey } from "../backends/tree.ts";
-import type { Node } from "./tree_hub.ts";
+import type { Node } from "./audience.ts";
 
 /** A name below a directory. */
 export interface Name<Mark> {
