@@ -20,7 +20,6 @@ import { mayOpen } from "../backends/limits.ts";
 import { nameKey } from "../backends/tree.ts";
 import { fanotifyKinds, fanotifyMask } from "../classify/fanotify.ts";
 import {
-  FAN_ATTRIB,
   FAN_CREATE,
   FAN_DELETE,
   FAN_DELETE_SELF,
@@ -44,6 +43,7 @@ import { Backlog, type Pending } from "./backlog.ts";
 import { Arrivals, NEAR } from "./exchanges.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { inOrder, MergedRecords, type Name } from "./merged_records.ts";
+import { Replacements } from "./replacements.ts";
 import { type Marked, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
 
@@ -75,13 +75,7 @@ export class FanotifyHub extends TreeHub<Mark> {
   #waitsSince: number | undefined;
   readonly #merged = new MergedRecords<Mark>();
   readonly #arrivals = new Arrivals<Mark, HandleKey>();
-  /**
-   * Files whose link count changed, by whom: what the kernel says of another change by the same process may have been
-   * merged into that. 0 where a removal was told first.
-   */
-  readonly #relinked = new HandleTable<number>();
-  /** Names that renames gave to files since the queue was last read to its end, and that nothing took since. */
-  readonly #renamedTo = new Map<Node<Mark>, Set<string>>();
+  readonly #replacements: Replacements<Mark>;
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   /** The place in the stream of bytes of the record in hand. */
@@ -93,6 +87,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     super(libc, reactor);
     this.group = new FanotifyGroup(libc, wish);
     this.#backlog = new Backlog(libc, this.group);
+    this.#replacements = new Replacements(this.#backlog);
     this.#wholes = new Wholes(libc, this.group, STRUCTURE);
     this.start();
   }
@@ -393,7 +388,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const { bits, batch } = record;
     const isDirectory = (bits & FAN_ONDIR) !== 0;
     if ((bits & FAN_RENAME) !== 0) return this.#renamed(record, isDirectory, about);
-    if (this.#wholes.tellReplaced) this.#noteLinks(record);
+    if (this.#wholes.tellReplaced) this.#replacements.noteLinks(record);
     // Without a directory the kernel says something of an inode that has no name there: a link count that fell.
     if (record.directory < 0) return;
     const node = this.#nodeAt(batch.words, record.directory);
@@ -403,7 +398,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     const { name } = record;
     const nameBytes = record.nameBytes(name);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0) this.#arrivals.changed(node);
-    if ((bits & FAN_DELETE) !== 0) this.#renamedTo.get(node)?.delete(nameKey(name, nameBytes));
+    if ((bits & FAN_DELETE) !== 0) this.#replacements.left(node, nameKey(name, nameBytes));
     let kinds = fanotifyKinds(bits);
     const told = this.wereTold(node, name, nameBytes);
     if ((bits & (FAN_CREATE | FAN_DELETE)) !== 0 && record.object >= 0) {
@@ -495,9 +490,8 @@ export class FanotifyHub extends TreeHub<Mark> {
       }
     }
     this.#departed.length = 0;
-    this.#relinked.clear();
+    this.#replacements.clear();
     this.#arrivals.clear();
-    this.#renamedTo.clear();
     this.#last = undefined;
     super.caughtUp();
   }
@@ -521,9 +515,15 @@ export class FanotifyHub extends TreeHub<Mark> {
     const asks = to !== undefined &&
       this.feedsOf(to).some(({ sink }) => sink.replaced !== undefined);
     about.replaced = asks && this.#isWhole(to)
-      ? this.#replaces(record, to, nameKey(newName, newNameBytes))
+      // The directory stays locked until all of it is queued.
+      ? this.#replacements.replaces(
+        record,
+        to,
+        nameKey(newName, newNameBytes),
+        () => this.awaitChangesIn(to),
+      )
       : undefined;
-    if (from !== undefined) this.#renamedTo.get(from)?.delete(nameKey(name, nameBytes));
+    if (from !== undefined) this.#replacements.left(from, nameKey(name, nameBytes));
     const key = record.object < 0 ? undefined : copyKey(words, record.object);
     const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(newName, newNameBytes)];
     const arrival = this.#arrivals.reversed(from, oldKey, to, newKey);
@@ -671,52 +671,6 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.tree.remove(node);
     this.#last = undefined;
-  }
-
-  /** Notes a changed link count until the removal that explains it, which may have been merged into a record before. */
-  #noteLinks({ bits, batch: { words }, directory, object, pid }: FanotifyRecord): void {
-    if (object < 0 || (bits & FAN_ONDIR) !== 0) return;
-    const isRemoval = directory >= 0;
-    if ((bits & (isRemoval ? FAN_DELETE : FAN_ATTRIB)) === 0) return;
-    const known = this.#relinked.get(words, object);
-    if (known === undefined) this.#relinked.set(copyKey(words, object), isRemoval ? 0 : pid);
-    else if (isRemoval === (known !== 0)) this.#relinked.delete(words, object);
-  }
-
-  /** Whether a rename took the name `key` in `to` from another file; undefined where the kernel merged what tells it. */
-  #replaces(record: FanotifyRecord, to: Node<Mark>, key: string): boolean | undefined {
-    const named = this.#renamedTo.get(to);
-    if (named?.has(key)) return true;
-    if (named === undefined) this.#renamedTo.set(to, new Set([key]));
-    else named.add(key);
-    let replaced = this.#findReplaced(record);
-    if (replaced === undefined) {
-      // The directory stays locked until all of it is queued.
-      this.awaitChangesIn(to);
-      if (this.#backlog.readAhead()) replaced = this.#findReplaced(record);
-    }
-    return replaced === "merged" ? undefined : replaced;
-  }
-
-  /**
-   * Looks between the record of a rename and the end of what the kernel says of it: the move of the renamed file itself,
-   * undefined where that is not read yet, or went into an earlier record.
-   */
-  #findReplaced(
-    { batch, object, offset, length, pid }: FanotifyRecord,
-  ): boolean | "merged" | undefined {
-    if (object < 0) return undefined;
-    const moved = copyKey(batch.words, object);
-    let isReplaced = false;
-    for (const next of this.#backlog.behind(offset + length)) {
-      if (next.pid !== pid || next.directory >= 0 || next.object < 0) continue;
-      if ((next.bits & FAN_MOVE_SELF) !== 0 && isKey(next.batch.words, next.object, moved)) {
-        if (isReplaced) return true;
-        return this.#relinked.values().some((who) => who === pid) ? "merged" : false;
-      }
-      if ((next.bits & FAN_ATTRIB) !== 0) isReplaced = true;
-    }
-    return undefined;
   }
 
   /** What was left in a directory of that name had gone with it. */
@@ -898,8 +852,7 @@ export class FanotifyHub extends TreeHub<Mark> {
     }
     this.#last = undefined;
     this.#merged.clear();
-    this.#relinked.clear();
-    this.#renamedTo.clear();
+    this.#replacements.clear();
   }
 
   /** Forgets a directory that is no target, and has none below it. */
