@@ -40,9 +40,10 @@ import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText, joinPath } from "../ffi/text.ts";
 import type { Node } from "./audience.ts";
 import { Backlog, type Pending } from "./backlog.ts";
-import { Arrivals, NEAR } from "./exchanges.ts";
-import { type Circumstances, circumstances, type Feed } from "./feed.ts";
-import { inOrder, MergedRecords, type Name } from "./merged_records.ts";
+import { type Arrival, Arrivals } from "./exchanges.ts";
+import { type Exchanged, secondHalf } from "./fanotify_exchange.ts";
+import { type Circumstances, circumstances, type ExchangeHalf, type Feed } from "./feed.ts";
+import { inOrder, isSameName, keyOfName, MergedRecords, type Name } from "./merged_records.ts";
 import { Replacements } from "./replacements.ts";
 import { type Marked, type Reach, TreeHub } from "./tree_hub.ts";
 import { Wholes } from "./wholes.ts";
@@ -57,6 +58,24 @@ const MOST_OUTSIDE = 65_536;
 interface Mark {
   readonly key: HandleKey;
   readonly isInode: boolean;
+}
+
+/** A rename, as one record tells it. */
+interface Move {
+  readonly isDirectory: boolean;
+  /** The old name and the new one; undefined where nothing is known of the directory. */
+  readonly from: Name<Mark> | undefined;
+  readonly to: Name<Mark> | undefined;
+  /** What was renamed, where the kernel says that. */
+  readonly key: HandleKey | undefined;
+  /** The directory that was renamed, where it is known. */
+  readonly child: Node<Mark> | undefined;
+}
+
+/** One half of an exchange. */
+interface Half extends ExchangeHalf {
+  /** What the other half moves. */
+  readonly other: HandleKey;
 }
 
 /** Below no target. */
@@ -497,95 +516,159 @@ export class FanotifyHub extends TreeHub<Mark> {
   }
 
   #renamed(record: FanotifyRecord, isDirectory: boolean, about: Circumstances): void {
-    const { words } = record.batch;
-    const from = record.directory < 0 ? undefined : this.#nodeAt(words, record.directory);
-    const { target } = record;
-    const to = target === undefined ? undefined : this.#nodeAt(words, target.directory);
-    const child = isDirectory && record.object >= 0
-      ? this.#table.get(words, record.object)
-      : undefined;
+    const move = this.#moveOf(record, isDirectory);
+    if (move === undefined) return;
+    const { from, to, key } = move;
+    if (from !== undefined) this.wereTold(from.directory, from.name, from.nameBytes);
+    const told = to && this.wereTold(to.directory, to.name, to.nameBytes);
+    about.replaced = this.#isReplacing(record, to);
+    if (from !== undefined) this.#replacements.left(from.directory, keyOfName(from));
+    const exchange = this.#exchangeOf(record, move);
+    about.exchange = exchange;
+    const isBack = exchange?.isFirst === false;
+    const source = this.#sourceOf(move, isBack);
+    const knowing = source === undefined
+      ? []
+      : this.knowing(source.directory, source.name, source.nameBytes, exchange);
+    if (to !== undefined) this.#tellOrphans(to);
+    this.moved(
+      source?.directory,
+      source?.name ?? "",
+      source?.nameBytes,
+      to?.directory,
+      to?.name ?? "",
+      to?.nameBytes,
+      isDirectory,
+      about,
+      told,
+    );
+    if (key === undefined) return;
+    this.#noteMoved(key, move, isBack);
+    if (exchange?.isFirst && exchange.isOtherDirectory && to !== undefined) {
+      const other = this.#table.get(exchange.other, 0) ??
+        this.#learn(to.directory, to.name, exchange.other, to.nameBytes);
+      this.displace(other, isDirectory);
+    }
+    if (isDirectory) this.#directoryMoved(key, move, knowing, about);
+  }
+
+  /** A rename; undefined where it is nobody's business. */
+  #moveOf(record: FanotifyRecord, isDirectory: boolean): Move | undefined {
+    const { batch, directory, target, object } = record;
+    const from = directory < 0 ? undefined : this.#nodeAt(batch.words, directory);
+    const to = target === undefined ? undefined : this.#nodeAt(batch.words, target.directory);
+    const child = isDirectory && object >= 0 ? this.#table.get(batch.words, object) : undefined;
     const isWanted = from !== undefined && this.feedsOf(from).length > 0 ||
       to !== undefined && this.feedsOf(to).length > 0;
-    if (!isWanted && child === undefined) return;
+    if (!isWanted && child === undefined) return undefined;
     const { name } = record;
-    const nameBytes = record.nameBytes(name);
-    const { name: newName, nameBytes: newNameBytes } = nameAt(record.batch, target);
-    if (from !== undefined) this.wereTold(from, name, nameBytes);
-    const told = to && this.wereTold(to, newName, newNameBytes);
-    const asks = to !== undefined &&
-      this.feedsOf(to).some(({ sink }) => sink.replaced !== undefined);
-    about.replaced = asks && this.#isWhole(to)
-      // The directory stays locked until all of it is queued.
-      ? this.#replacements.replaces(
-        record,
-        to,
-        nameKey(newName, newNameBytes),
-        () => this.awaitChangesIn(to),
-      )
-      : undefined;
-    if (from !== undefined) this.#replacements.left(from, nameKey(name, nameBytes));
-    const key = record.object < 0 ? undefined : copyKey(words, record.object);
-    const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(newName, newNameBytes)];
-    const arrival = this.#arrivals.reversed(from, oldKey, to, newKey);
-    const first = key && arrival && !isKey(key, 0, arrival.identity) ? arrival : undefined;
+    return {
+      isDirectory,
+      from: from && { directory: from, name, nameBytes: record.nameBytes(name) },
+      to: to && { directory: to, ...nameAt(batch, target) },
+      key: object < 0 ? undefined : copyKey(batch.words, object),
+      child,
+    };
+  }
+
+  /** Whether a rename took the name `to` from another file, where somebody asks and the kernel tells. */
+  #isReplacing(record: FanotifyRecord, to: Name<Mark> | undefined): boolean | undefined {
+    if (to === undefined) return undefined;
+    const { directory } = to;
+    const asks = this.feedsOf(directory).some(({ sink }) => sink.replaced !== undefined);
+    if (!asks || !this.#isWhole(directory)) return undefined;
+    // The directory stays locked until all of it is queued.
+    const awaitAll = () => this.awaitChangesIn(directory);
+    return this.#replacements.replaces(record, directory, keyOfName(to), awaitAll);
+  }
+
+  /** Half of which exchange a rename is: the second, as what came before shows, or the first, as what is queued does. */
+  #exchangeOf(record: FanotifyRecord, move: Move): Half | undefined {
+    const { from, to, key, isDirectory } = move;
+    const first = key && this.#firstHalf(key, move);
     const second = to && key && first === undefined
       ? this.#secondHalf(record, key, from, to)
       : undefined;
-    for (const directory of [from, to]) if (directory) this.#arrivals.changed(directory);
+    for (const name of [from, to]) if (name) this.#arrivals.changed(name.directory);
     if (to !== undefined && key !== undefined && first === undefined) {
-      const came = { name: newKey, from, fromName: oldKey, isDirectory, identity: key };
-      this.#arrivals.came(to, came);
+      this.#arrivals.came(to.directory, {
+        name: keyOfName(to),
+        from: from?.directory,
+        fromName: from === undefined ? "" : keyOfName(from),
+        isDirectory,
+        identity: key,
+      });
     }
-    about.exchange = first !== undefined
-      ? { isFirst: false, isOtherDirectory: first.isDirectory }
-      : second && { isFirst: true, isOtherDirectory: second.isDirectory };
-    const last = key && isDirectory && first === undefined ? this.#merged.left(key) : undefined;
-    const isUntold = last !== undefined &&
-      (last.directory !== from || nameKey(last.name, last.nameBytes) !== oldKey);
+    if (first !== undefined) {
+      return { isFirst: false, isOtherDirectory: first.isDirectory, other: first.identity };
+    }
+    return second && { isFirst: true, isOtherDirectory: second.isDirectory, other: second.key };
+  }
+
+  /** What came to the name that `key` leaves, if this rename is the second half of an exchange. */
+  #firstHalf(key: HandleKey, { from, to }: Move): Arrival<Mark, HandleKey> | undefined {
+    if (from === undefined) return undefined;
+    const newKey = to === undefined ? "" : keyOfName(to);
+    const arrival = this.#arrivals.reversed(
+      from.directory,
+      keyOfName(from),
+      to?.directory,
+      newKey,
+    );
+    return arrival && !isKey(key, 0, arrival.identity) ? arrival : undefined;
+  }
+
+  /**
+   * The name that is told to be left by what is renamed; undefined where that was told to be somewhere else, or the name
+   * to be another one's, because the kernel merged what came in between. What was told to be there leaves it first.
+   */
+  #sourceOf({ from, isDirectory, key, child }: Move, isBack: boolean): Name<Mark> | undefined {
+    const isTracked = key !== undefined && isDirectory && !isBack;
+    const last = isTracked ? this.#merged.left(key) : undefined;
+    const isUntold = last !== undefined && (from === undefined || !isSameName(last, from));
     if (isUntold) this.#strayed(key!, last);
-    const there = from && this.tree.child(from, name, nameBytes);
+    const there = from && this.tree.child(from.directory, from.name, from.nameBytes);
     const isDirectorys = !isDirectory && there?.tag.mark !== undefined &&
       this.#merged.left(there.tag.mark.key) !== undefined;
     if (isDirectorys) this.#detach(there);
     // What was told to be under the old name is another one.
-    const isAstray = key && isDirectory && first === undefined && this.#merged.isAstray(key);
+    const isAstray = isTracked && this.#merged.isAstray(key);
     // Unless it was found there by looking, and has no mark until it is looked into.
     const isThere = isDirectory && there !== undefined &&
       (there === child || there.tag.mark === undefined);
-    const source = !isThere && (isUntold || isDirectorys || isAstray) ? undefined : from;
-    const knowing = this.knowing(source, name, nameBytes, about.exchange);
+    return !isThere && (isUntold || isDirectorys || isAstray) ? undefined : from;
+  }
+
+  /** Notes a rename for what the kernel may merge into its record. */
+  #noteMoved(key: HandleKey, { from, to, isDirectory }: Move, isBack: boolean): void {
+    if (from !== undefined && !isBack) this.#merged.named(key, from);
+    if (from !== undefined && to === undefined) this.#merged.movedOut(key, from, isDirectory);
     if (to !== undefined) {
-      this.#tellOrphans({ directory: to, name: newName, nameBytes: newNameBytes });
+      this.#merged.renamed(key, to, isDirectory, !this.isLinked(to.directory));
     }
-    this.moved(source, name, nameBytes, to, newName, newNameBytes, isDirectory, about, told);
-    if (key === undefined) return;
-    const old = from && { directory: from, name, nameBytes };
-    if (old !== undefined && first === undefined) this.#merged.named(key, old);
-    if (old !== undefined && to === undefined) this.#merged.movedOut(key, old, isDirectory);
-    if (to !== undefined) {
-      const place = { directory: to, name: newName, nameBytes: newNameBytes };
-      this.#merged.renamed(key, place, isDirectory, !this.isLinked(to));
-    }
-    if (second?.isDirectory && to !== undefined) {
-      const other = this.#table.get(second.key, 0) ??
-        this.#learn(to, newName, second.key, newNameBytes);
-      this.displace(other, isDirectory);
-    }
-    if (!isDirectory) return;
-    const replaced = to && this.tree.child(to, newName, newNameBytes);
+  }
+
+  /** The tree follows a directory that was renamed, and who did not know what is in it is told. */
+  #directoryMoved(
+    key: HandleKey,
+    { to, child }: Move,
+    knowing: readonly Feed[],
+    about: Circumstances,
+  ): void {
+    const replaced = to && this.tree.child(to.directory, to.name, to.nameBytes);
     // The directory that was there must have been empty; what the kernel still says of it is of no name.
     if (replaced !== undefined && replaced !== child) this.tree.move(replaced, null, "?");
     if (child !== undefined) {
-      this.#untangle(child, to);
+      this.#untangle(child, to?.directory);
       this.targetsMoved(child, about);
       if (to === undefined) this.#abandon(child);
       else {
-        this.tree.move(child, to, newName, newNameBytes);
+        this.tree.move(child, to.directory, to.name, to.nameBytes);
         this.disarm(child);
       }
     }
     if (to === undefined) return;
-    const node = child ?? this.#learn(to, newName, key, newNameBytes);
+    const node = child ?? this.#learn(to.directory, to.name, key, to.nameBytes);
     const feeds = this.feedsOf(node);
     const isNew = !this.#isCovered(node) && node.tag.mark?.isInode !== true;
     const newcomers = isNew ? feeds : this.newcomers(node, knowing);
@@ -617,46 +700,21 @@ export class FanotifyHub extends TreeHub<Mark> {
     if (strayed !== undefined) this.#detach(strayed);
   }
 
-  /** What the rename back that follows moves, if it moves another file than `key`: then both are an exchange. */
+  /** What the rename back that follows moves, if this rename is the first half of an exchange. */
   #secondHalf(
     record: FanotifyRecord,
     key: HandleKey,
-    fromNode: Node<Mark> | undefined,
-    toNode: Node<Mark>,
-  ): { readonly key: HandleKey; readonly isDirectory: boolean } | undefined {
-    const { batch, directory, target, offset, length, name } = record;
-    const from = directory < 0 ? undefined : copyKey(batch.words, directory);
-    const to = copyKey(batch.words, target!.directory);
-    const nameBytes = record.nameBytes(name);
-    const given = nameAt(batch, target);
-    const [oldKey, newKey] = [nameKey(name, nameBytes), nameKey(given.name, given.nameBytes)];
-    for (let isComplete = false;; isComplete = true) {
-      let count = 0;
-      for (const next of this.#backlog.behind(offset + length)) {
-        if (count++ > NEAR) return undefined;
-        if ((next.bits & (FAN_CREATE | FAN_DELETE | FAN_RENAME)) === 0) continue;
-        const is = (at: number | undefined, key: HandleKey | undefined) =>
-          at !== undefined && at >= 0 && key !== undefined && isKey(next.batch.words, at, key);
-        const back = (next.bits & FAN_RENAME) === 0 ? undefined : next.target;
-        const ends = [next.directory, back?.directory];
-        if (!ends.some((at) => is(at, to) || is(at, from))) continue;
-        // While an exchange is made, nothing else happens in these directories.
-        const isBack = (next.bits & FAN_RENAME) !== 0 && next.object >= 0 &&
-          !is(next.object, key) && is(next.directory, to) &&
-          nameKey(next.name, next.nameBytes(next.name)) === newKey &&
-          (from === undefined ? back === undefined : is(back?.directory, from));
-        if (!isBack) return undefined;
-        const { name, nameBytes } = nameAt(next.batch, back);
-        if (from !== undefined && nameKey(name, nameBytes) !== oldKey) return undefined;
-        return {
-          key: copyKey(next.batch.words, next.object),
-          isDirectory: (next.bits & FAN_ONDIR) !== 0,
-        };
-      }
-      if (isComplete) return undefined;
-      this.awaitSecondHalf(fromNode, name, nameBytes, toNode);
+    from: Name<Mark> | undefined,
+    to: Name<Mark>,
+  ): Exchanged | undefined {
+    const find = () => secondHalf(record, key, this.#backlog.behind(record.offset + record.length));
+    let found = find();
+    if (found === "unread") {
+      this.awaitSecondHalf(from?.directory, from?.name ?? "", from?.nameBytes, to.directory);
       if (!this.#backlog.readAhead()) return undefined;
+      found = find();
     }
+    return found === "unread" ? undefined : found;
   }
 
   /**

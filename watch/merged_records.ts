@@ -212,7 +212,12 @@ export function inOrder<Mark>(astray: readonly Astray<Mark>[]): Astray<Mark>[] {
   return [...gone, ...ordered, ...found];
 }
 
-function isSameName<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
-  return one.directory === other.directory &&
-    nameKey(one.name, one.nameBytes) === nameKey(other.name, other.nameBytes);
+/** The name alone, as a {@linkcode nameKey}. */
+export function keyOfName<Mark>({ name, nameBytes }: Name<Mark>): string {
+  return nameKey(name, nameBytes);
+}
+
+/** Whether both are one name of the same directory. */
+export function isSameName<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
+  return one.directory === other.directory && keyOfName(one) === keyOfName(other);
 }
