@@ -14,7 +14,7 @@ import {
   isKey,
   type OpenDirectory,
 } from "../backends/fanotify/handle.ts";
-import type { Place } from "../backends/fanotify/place.ts";
+import { NOWHERE, type Place } from "../backends/fanotify/place.ts";
 import { mayOpen } from "../backends/limits.ts";
 import { fanotifyMask } from "../classify/fanotify.ts";
 import { EMFILE, ESTALE } from "../ffi/abi/errno.ts";
@@ -53,9 +53,6 @@ export interface Mark {
   readonly key: HandleKey;
   readonly isInode: boolean;
 }
-
-/** Below no target. */
-const NOWHERE: Place = { parent: undefined, name: "?", nameBytes: undefined };
 
 /** How long the record of a removal that has happened may take to be queued, in ms. Measured: microseconds. */
 const PATIENCE = 20;
