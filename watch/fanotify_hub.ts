@@ -201,7 +201,9 @@ export class FanotifyHub extends FanotifyTree {
   /** The kernel announces the end of a target that has a mark of its own. */
   #selfGone(node: Node<Mark>, bits: number, about: Circumstances): void {
     const kind = (bits & FAN_DELETE_SELF) !== 0 ? "remove.directory" : "rename.out";
-    for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, kind, about);
+    for (const feed of [...node.tag.anchors]) {
+      if (!this.isBefore(feed)) this.rootGone(feed, node, kind, about);
+    }
   }
 
   /** The directory whose removal `record` announces is known no more. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { posix } from "node:path";
 import { FanotifyGroup, type GroupWish } from "../backends/fanotify/group.ts";
 import {
   copyKey,
@@ -31,7 +32,7 @@ import {
 } from "../ffi/abi/fanotify.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../ffi/abi/open.ts";
 import { systemError, UnsupportedError } from "../ffi/errno.ts";
-import { pathOfFd } from "../ffi/file.ts";
+import { awaitChanges, pathOfFd } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString, encodeText, joinPath } from "../ffi/text.ts";
@@ -67,6 +68,8 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
   protected sequence = 0;
   /** Since when a directory that has gone waits for the record of its removal. */
   #waitsSince: number | undefined;
+  /** The place in the stream at which a target appeared. */
+  readonly #anchoredAt = new Map<Feed, number>();
   /** Directories whose removal was announced. */
   readonly #departed: Node<Mark>[] = [];
   #outside = 0;
@@ -112,7 +115,25 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
     return this.#withDirectory(feed, (directory) => this.#targetNode(feed, directory));
   }
 
+  /**
+   * What is queued of the directory itself happened before it became a target: it may have a mark from an earlier time, and
+   * what brought it here has not to be queued in whole yet.
+   */
+  protected override anchor(feed: Feed, node: Node<Mark>): void {
+    super.anchor(feed, node);
+    if (!feed.isLate) return;
+    awaitChanges(this.libc, cString(posix.dirname(feed.directory)));
+    this.readAhead();
+    this.#anchoredAt.set(feed, this.readPosition);
+  }
+
+  /** Whether the record in hand is of what happened to the target before it was one. */
+  protected isBefore(feed: Feed): boolean {
+    return this.sequence < (this.#anchoredAt.get(feed) ?? 0);
+  }
+
   protected override withdraw(feed: Feed, home: Node<Mark>): void {
+    this.#anchoredAt.delete(feed);
     this.wholes.remove(feed);
     super.withdraw(feed, home);
   }
