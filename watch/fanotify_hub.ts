@@ -58,7 +58,7 @@ interface Half extends ExchangeHalf {
 
 /** The hub of an fanotify group. */
 export class FanotifyHub extends FanotifyTree {
-  readonly #merged = new MergedRecords<Mark>();
+  readonly #merged = new MergedRecords<Mark>((directory) => this.isLinked(directory));
   readonly #arrivals = new Arrivals<Mark, HandleKey>();
   readonly #replacements: Replacements<Mark>;
 
@@ -81,6 +81,7 @@ export class FanotifyHub extends FanotifyTree {
       return false;
     }
     this.backlog.drop();
+    this.processed();
     return true;
   }
 
@@ -474,10 +475,7 @@ export class FanotifyHub extends FanotifyTree {
   #tellMerged(): boolean {
     if (!this.#merged.isEmpty) {
       if (!mayOpen(this.libc)) return false;
-      const astray = this.#merged.astray(
-        (directory) => this.isLinked(directory),
-        (name, key) => this.isThere(name, key),
-      );
+      const astray = this.#merged.astray((name, key) => this.isThere(name, key));
       for (const { last } of astray) if (last !== undefined) this.awaitChangesIn(last.directory);
       if (astray.length > 0 && this.backlog.readAhead()) return false;
       const now = circumstances();
@@ -493,12 +491,25 @@ export class FanotifyHub extends FanotifyTree {
     about: Circumstances,
   ): void {
     const node = isDirectory ? this.table.get(key, 0) : undefined;
+    if (node !== undefined && actual !== undefined && last !== undefined) {
+      const { parent, name, nameBytes } = node;
+      // It was found there by looking, and told with what is in it: all that is left to tell is that it left.
+      const isFound = parent !== null && isSameName({ directory: parent, name, nameBytes }, actual);
+      if (isFound) {
+        const { directory, name, nameBytes } = last;
+        return this.moved(directory, name, nameBytes, undefined, "", undefined, true, about);
+      }
+    }
     if (node !== undefined && actual !== undefined) {
       this.targetsMoved(node, about);
       this.tree.move(node, actual.directory, actual.name, actual.nameBytes);
     }
     if (last === undefined) return this.found(actual!, isDirectory, about);
-    if (actual === undefined && !hasLeft) return this.gone(last, isDirectory, about);
+    if (actual === undefined && !hasLeft) {
+      // Another file that has its name was found by looking.
+      if (!isDirectory && this.keyAt(last) !== undefined) return;
+      return this.gone(last, isDirectory, about);
+    }
     this.moved(
       last.directory,
       last.name,

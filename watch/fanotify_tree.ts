@@ -338,16 +338,22 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
   }
 
   /** Whether the name stands for the very file of that key. */
-  protected isThere({ directory, name, nameBytes }: Name<Mark>, key: HandleKey): boolean {
+  protected isThere(name: Name<Mark>, key: HandleKey): boolean {
+    const there = this.keyAt(name);
+    return there !== undefined && isKey(there, 0, key);
+  }
+
+  /** The key of what has the name now. */
+  protected keyAt({ directory, name, nameBytes }: Name<Mark>): HandleKey | undefined {
     const place = this.reach(directory);
-    if (place === undefined) return false;
+    if (place === undefined) return undefined;
     const path = cString(joinPath(place.path, nameBytes ?? encodeText(name)));
     const fd = this.libc.open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     place.release();
-    if (fd < 0) return false;
+    if (fd < 0) return undefined;
     const identity = this.#identify(fd);
     this.libc.close(fd);
-    return identity !== undefined && isKey(identity.key, 0, key);
+    return identity?.key;
   }
 
   /** Whether `node` is on a filesystem that is marked as a whole. */

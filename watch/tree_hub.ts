@@ -23,6 +23,12 @@ export interface Reach {
   readonly release: () => void;
 }
 
+/** A directory that is looked into later: what is to be announced then, and which place in the stream is awaited. */
+interface Deferred {
+  readonly found: Finding | undefined;
+  readonly until: number;
+}
+
 /**
  * `new`: it had no mark. `known`: it had one, or is known under another name. `moving`: it is known under a name that
  * queued records take from it.
@@ -35,7 +41,7 @@ const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
 /** The parts that inotify and fanotify share. */
 export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
   /** Directories that are looked into once what is queued is processed, and what is to be announced of them then. */
-  readonly #deferred = new Map<Node<Mark>, Finding | undefined>();
+  readonly #deferred = new Map<Node<Mark>, Deferred>();
   /** What could not be armed. */
   protected readonly uncovered: Uncovered<Mark> = new Uncovered(this.libc, this.tree, {
     wanting: (node) => this.isLinked(node) ? this.feedsOf(node) : NOBODY,
@@ -353,16 +359,18 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
   /** The directory is looked into once what is queued is processed. */
   #defer(node: Node<Mark>, found: Finding | undefined): void {
     if (found !== undefined) this.hide(node, found.feeds);
-    this.#deferred.set(node, found);
+    this.#deferred.set(node, { found, until: this.readPosition });
   }
 
-  protected override caughtUp(): void {
-    this.#caughtUpAt = Date.now();
-    for (const feed of this.homes.keys()) feed.recovery?.caughtUp();
-    this.allTold();
-    const deferred = [...this.#deferred];
-    this.#deferred.clear();
-    for (const [node, found] of deferred) {
+  /**
+   * Looks into directories that were deferred: all, or those for which what was queued then is processed. Others may be so
+   * busy on the same filesystem that the queue is never empty.
+   */
+  protected lookIntoDeferred(isDue: (until: number) => boolean = () => true): void {
+    if (this.#deferred.size === 0) return;
+    const due = [...this.#deferred].filter(([, { until }]) => isDue(until));
+    for (const [node] of due) this.#deferred.delete(node);
+    for (const [node, { found }] of due) {
       if (this.feedsOf(node).length === 0 || !this.isLinked(node)) continue;
       // One that is marked may have been another directory then, if that was lost.
       if (found === undefined) this.#armAll(node, undefined);
@@ -370,6 +378,20 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
         this.#armAll(node, { ...found, feeds: node.tag.unseen });
       }
     }
+  }
+
+  /** Records were processed, up to {@linkcode position}. */
+  protected processed(): void {
+    if (this.#deferred.size === 0) return;
+    this.lookIntoDeferred((until) => until <= this.position + 1);
+    this.#repaired();
+  }
+
+  protected override caughtUp(): void {
+    this.#caughtUpAt = Date.now();
+    for (const feed of this.homes.keys()) feed.recovery?.caughtUp();
+    this.allTold();
+    this.lookIntoDeferred();
     this.#repaired();
     for (const node of this.uncovered.due()) this.#armAll(node, undefined);
     super.caughtUp();
@@ -480,7 +502,7 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
   #repaired(): void {
     const since = this.#lostSince;
     if (since === undefined || this.#isRepairing) return;
-    for (const found of this.#deferred.values()) if (found === undefined) return;
+    for (const { found } of this.#deferred.values()) if (found === undefined) return;
     this.#lostSince = undefined;
     this.placesFound();
     for (const feed of this.homes.keys()) feed.recovery?.lost(since);
