@@ -300,6 +300,10 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
     const known = this.table.get(key, 0);
     const isMarked = isInode || known?.tag.mark?.isInode === true;
     if (known !== undefined && known !== node && this.isMoving(known)) return "moving";
+    // Another one has its name by now: what is queued says so, or that it was made.
+    const own = node.tag.mark?.key;
+    const isAhead = this.position + 1 < this.readPosition;
+    if (own !== undefined && isAhead && !isKey(own, 0, key)) return "moving";
     // What is queued may move it without saying where to, from a place that is not known yet.
     if (this.backlog.placeBeforeMove(key, this.sequence + 1) !== undefined) return "moving";
     if (known !== undefined && known !== node) this.absorb(known, node);
