@@ -250,7 +250,12 @@ export class FanotifyHub extends FanotifyTree {
     const knowing = source === undefined
       ? []
       : this.knowing(source.directory, source.name, source.nameBytes, exchange);
-    if (to !== undefined) this.#tellOrphans(to);
+    if (to !== undefined) {
+      this.#tellOrphans(to);
+      // No directory gives way to a file: what was told to be there has left.
+      const there = this.tree.child(to.directory, to.name, to.nameBytes);
+      if (!isDirectory && exchange === undefined) this.#detachIfAstray(there);
+    }
     this.moved(
       source?.directory,
       source?.name ?? "",
@@ -348,9 +353,7 @@ export class FanotifyHub extends FanotifyTree {
     const isUntold = last !== undefined && (from === undefined || !isSameName(last, from));
     if (isUntold) this.#strayed(key!, last);
     const there = from && this.tree.child(from.directory, from.name, from.nameBytes);
-    const isDirectorys = !isDirectory && there?.tag.mark !== undefined &&
-      this.#merged.left(there.tag.mark.key) !== undefined;
-    if (isDirectorys) this.#detach(there);
+    const isDirectorys = !isDirectory && this.#detachIfAstray(there);
     // What was told to be under the old name is another one.
     const isAstray = isTracked && this.#merged.isAstray(key);
     // Unless it was found there by looking, and has no mark until it is looked into.
@@ -399,6 +402,14 @@ export class FanotifyHub extends FanotifyTree {
   #strayed(key: HandleKey, { directory, name, nameBytes }: Name<Mark>): void {
     this.#merged.strayed(key);
     this.moved(directory, name, nameBytes, undefined, "", undefined, true, circumstances());
+  }
+
+  /** {@linkcode #detach} of a directory of which the kernel may have merged a rename; whether it is one. */
+  #detachIfAstray(node: Node<Mark> | undefined): boolean {
+    const mark = node?.tag.mark;
+    if (mark === undefined || this.#merged.left(mark.key) === undefined) return false;
+    this.#detach(node!);
+    return true;
   }
 
   /** {@linkcode #strayed} of a directory that is known. */
