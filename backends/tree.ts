@@ -36,6 +36,11 @@ export function nameKey(name: string, bytes: Uint8Array | undefined): string {
   return bytes === undefined ? name : "\0" + String.fromCharCode(...bytes);
 }
 
+/** Whether `node` is `above`, or below it. */
+export function isWithin<Tag>(node: DirectoryNode<Tag>, above: DirectoryNode<Tag>): boolean {
+  return node === above || (node.parent !== null && isWithin(node.parent, above));
+}
+
 /** The operations on {@linkcode DirectoryNode}s that keep links, children and cached paths together. */
 export class DirectoryTree<Tag> {
   /** Rises with every re-link, so that no cached path outlives one. */

@@ -17,29 +17,32 @@ import {
   UNOPENED,
 } from "../watch/saves.ts";
 
-/** What a file is when it is looked at: open for writing, or nobody knows; others are closed. */
-interface Looks {
-  readonly open?: Set<string>;
+/** What the script does not say. */
+interface Circumstances {
+  /** Whether nobody knows what is open for writing. */
   readonly unknown?: boolean;
+  /** What is wanted. */
   readonly events?: readonly string[];
 }
 
 /**
- * Says `MS KIND PATH`, `~` before the kind of what was found by looking, `MS rename FROM -> PATH` with `!` behind it where another file had the name and `?` where that is not
- * known, a slash after a directory; gives what was told in the same words. An end without words is the end of the clock.
+ * Says `MS KIND PATH`, `~` before the kind of what was found by looking, `MS rename FROM -> PATH` with `!` behind it where
+ * another file had the name and `?` where that is not known, a slash after a directory; `MS opened PATH` and
+ * `MS closed PATH` say what looking at a file finds, open for writing or closed. Gives what was told in the same words. An
+ * end without words is the end of the clock.
  */
-function play(options: Partial<SaveOptions>, script: string, looks: Looks = {}): string[] {
-  const filter = new Filter(
-    looks.events ?? ["create", "modify", "rename", "remove"],
-    [],
-    new Set(),
-    SEEN,
-  );
+function play(
+  options: Partial<SaveOptions>,
+  script: string,
+  { unknown = false, events = ["create", "modify", "rename", "remove"] }: Circumstances = {},
+): string[] {
+  const filter = new Filter(events, [], new Set(), SEEN);
+  const open = new Set<string>();
   const replaced = new Map<FileEvent, boolean>();
   const saves = new Saves(
     { atomicSave: false, writeFinish: false, ...options },
     (kind) => filter.tells(kind),
-    ({ path }) => looks.unknown ? undefined : looks.open?.has(path.slice(1)) ?? false,
+    ({ path }) => unknown ? undefined : open.has(path.slice(1)),
     replaced,
   );
   const told: string[] = [];
@@ -65,8 +68,8 @@ function play(options: Partial<SaveOptions>, script: string, looks: Looks = {}):
       note(now, saves.flush());
       continue;
     }
-    if (kind === "opened") looks.open!.add(rest);
-    else if (kind === "closed") looks.open!.delete(rest);
+    if (kind === "opened") open.add(rest);
+    else if (kind === "closed") open.delete(rest);
     else {
       const isDirectory = rest.endsWith("/");
       const path = `/${isDirectory ? rest.slice(0, -1) : rest}`;
@@ -88,7 +91,7 @@ interface Case {
   readonly options: Partial<SaveOptions>;
   readonly script: string;
   readonly told: readonly string[];
-  readonly looks?: Looks;
+  readonly about?: Circumstances;
 }
 
 const ATOMIC = { atomicSave: true };
@@ -184,6 +187,7 @@ const CASES: Case[] = [
     name: "a long save is told as it happens",
     options: ATOMIC,
     script: `
+      0 opened d/t
       0 create.file d/t
       900 modify.data d/t
       2000 access.close.write d/t
@@ -193,19 +197,18 @@ const CASES: Case[] = [
       `${LONGEST} modify.data d/t`,
       "2001 rename d/t -> d/a",
     ],
-    looks: { open: new Set(["d/t"]) },
   },
   {
     name: "a long save, with writeFinish",
     options: BOTH,
     script: `
+      0 opened d/t
       0 create.file d/t
       900 modify.data d/t
       2000 closed d/t
       2000 access.close.write d/t
       2001 rename d/t -> d/a!`,
     told: [`${2001 + EXCHANGE} modify.data d/a saved`],
-    looks: { open: new Set(["d/t"]) },
   },
   {
     name: "renamed over before it was closed",
@@ -222,13 +225,14 @@ const CASES: Case[] = [
     name: "renamed over before it was closed, with writeFinish",
     options: BOTH,
     script: `
+      0 opened d/t
+      0 opened d/a
       0 create.file d/t
       1 modify.data d/t
       2 rename d/t -> d/a!
       300 closed d/a
       301 access.close.write d/a`,
     told: ["301 modify.data d/a saved"],
-    looks: { open: new Set(["d/t", "d/a"]) },
   },
   {
     name: "vim: moved aside, written anew, the backup removed",
@@ -380,7 +384,7 @@ const CASES: Case[] = [
       1 access.close.write d/t
       2 rename d/t -> d/a!`,
     told: [`${2 + EXCHANGE} modify.data d/a`],
-    looks: { events: ["modify.data"] },
+    about: { events: ["modify.data"] },
   },
   {
     name: "accesses of the saved file are told",
@@ -391,12 +395,14 @@ const CASES: Case[] = [
       2 access.close.write d/a
       3 remove d/a~`,
     told: ["3 modify.data d/a saved", "3 access.close.write d/a"],
-    looks: { events: ["create", "modify", "rename", "remove", "access"] },
+    about: { events: ["create", "modify", "rename", "remove", "access"] },
   },
   {
     name: "a directory that is renamed takes nothing untold with it",
     options: BOTH,
     script: `
+      0 opened d/a
+      0 opened e/a
       0 create.file d/a
       1 modify.data d/a
       2 rename d/ -> e/
@@ -409,12 +415,12 @@ const CASES: Case[] = [
       "2 rename d -> e/",
       "4 modify.data e/a",
     ],
-    looks: { open: new Set(["d/a", "e/a"]) },
   },
   {
     name: "a new file is told once it is closed",
     options: FINISH,
     script: `
+      0 opened a
       0 create.file a
       1 modify.data a
       500 modify.data a
@@ -422,7 +428,6 @@ const CASES: Case[] = [
       5000 closed a
       5000 access.close.write a`,
     told: ["5000 create.file a", "5000 modify.data a", "5000 modify.metadata a"],
-    looks: { open: new Set(["a"]) },
   },
   {
     name: "a changed file is told once it is closed; its metadata at once",
@@ -439,13 +444,13 @@ const CASES: Case[] = [
     name: "several writers: the last one",
     options: FINISH,
     script: `
+      0 opened a
       0 modify.data a
       1 access.close.write a
       2 modify.data a
       30 closed a
       30 access.close.write a`,
     told: ["30 modify.data a"],
-    looks: { open: new Set(["a"]) },
   },
   {
     name: "several writers where no look tells: each",
@@ -456,7 +461,7 @@ const CASES: Case[] = [
       2 modify.data a
       30 access.close.write a`,
     told: ["1 modify.data a", "30 modify.data a"],
-    looks: { unknown: true },
+    about: { unknown: true },
   },
   {
     name: "truncate(2), mknod(2): no close comes",
@@ -473,28 +478,28 @@ const CASES: Case[] = [
       0 modify.data a
       ${UNKNOWN - 1} modify.data a`,
     told: [`${UNKNOWN - 1 + UNKNOWN} modify.data a`],
-    looks: { unknown: true },
+    about: { unknown: true },
   },
   {
     name: "what is found by looking is told at once, unless it is open",
     options: FINISH,
     script: `
+      0 opened c
       0 ~create.file a
       0 ~modify.data b
       0 ~create.file c
       9 closed c
       9 access.close.write c`,
     told: ["0 create.file a", "0 modify.data b", "9 create.file c"],
-    looks: { open: new Set(["c"]) },
   },
   {
     name: "where no close is told, a look tells it",
     options: FINISH,
     script: `
+      0 opened a
       0 create.file a
       1000 closed a`,
     told: [`${UNOPENED + AGAIN} create.file a`],
-    looks: { open: new Set(["a"]) },
   },
   {
     name: "links and what is no file are told at once",
@@ -517,16 +522,18 @@ const CASES: Case[] = [
     name: "removed before it was closed",
     options: FINISH,
     script: `
+      0 opened a
       0 create.file a
       1 modify.data a
       2 remove a`,
     told: ["2 create.file a unfinished", "2 modify.data a unfinished", "2 remove a"],
-    looks: { open: new Set(["a"]) },
   },
   {
     name: "renamed before it was closed",
     options: FINISH,
     script: `
+      0 opened a
+      0 opened b
       0 create.file a
       1 modify.data a
       2 rename a -> b?
@@ -534,33 +541,33 @@ const CASES: Case[] = [
       9 closed b
       9 access.close.write b`,
     told: ["2 create.file a unfinished", "2 rename a -> b", "9 modify.data b"],
-    looks: { open: new Set(["a", "b"]) },
   },
   {
     name: "one that never closes is unfinished at the end",
     options: FINISH,
     script: `
+      0 opened log
       0 create.file log
       1 modify.data log
       50000 modify.data log
       100000 close /`,
     told: ["100000 create.file log unfinished", "100000 modify.data log unfinished"],
-    looks: { open: new Set(["log"]) },
   },
   {
     name: "a loss ends all waiting",
     options: BOTH,
     script: `
+      0 opened a
       0 create.file a
       1 rename b -> c
       2 lost /`,
     told: ["2 create.file a unfinished", "2 rename b -> c", "2 lost /"],
-    looks: { open: new Set(["a"]) },
   },
   {
     name: "moved aside, and written for long",
     options: BOTH,
     script: `
+      0 opened a
       0 rename a -> b
       1 create.file a
       2 modify.data a
@@ -571,13 +578,12 @@ const CASES: Case[] = [
       `${5000 + QUIET} create.file a`,
       `${5000 + QUIET} modify.data a`,
     ],
-    looks: { open: new Set(["a"]) },
   },
 ];
 
-for (const { name, options, script, told, looks } of CASES) {
+for (const { name, options, script, told, about } of CASES) {
   const on = Object.keys(options).join(", ");
-  test(`${on}: ${name}`, () => assert.deepEqual(play(options, script, looks), told));
+  test(`${on}: ${name}`, () => assert.deepEqual(play(options, script, about), told));
 }
 
 test("names that are no text", () => {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Node } from "./tree_hub.ts";
+import type { Node } from "./audience.ts";
 
 /** How many records behind a rename are looked at for the other half of an exchange. One process queues them in a row. */
 export const NEAR = 32;

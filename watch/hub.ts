@@ -4,10 +4,16 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import type { Feed, Gap } from "./feed.ts";
+import { Turns } from "./turns.ts";
+
+/**
+ * How long is read before the event loop has its turn, in ms: about a full batch. What comes in small pieces is read to its
+ * end meanwhile, else others who are always busy on the same filesystem would have the end never be reached.
+ */
+const SLICE = 1;
 
 /** Reads a queue while somebody is fed from it. `Home` is what a hub keeps with each feed. */
 export abstract class Hub<Home> {
@@ -53,13 +59,14 @@ export abstract class Hub<Home> {
   }
 
   /**
-   * Reads until nothing is queued, a batch a turn of the event loop: the consumer has it before the next is made, and a
-   * batch that is forgotten young costs the garbage collector nothing. While everybody is full the kernel keeps the
+   * Reads until nothing is queued, a full batch a turn of the event loop: the consumer has it before the next is made, and
+   * a batch that is forgotten young costs the garbage collector nothing. While everybody is full the kernel keeps the
    * backlog, until {@linkcode resume}.
    */
   protected async run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
+    const turns = new Turns(SLICE);
     try {
       while (!this.#closed && !this.isFull()) {
         const more = this.turn();
@@ -68,7 +75,7 @@ export abstract class Hub<Home> {
           this.reactor.arm(this.fd);
           break;
         }
-        await new Promise(setImmediate);
+        if (turns.isOver) await turns.next();
       }
     } catch (error) {
       for (const feed of this.homes.keys()) feed.sink.fail(error);

@@ -29,10 +29,11 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
+import type { Node } from "./audience.ts";
 import { type Arrival, Arrivals, NEAR } from "./exchanges.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import type { Name } from "./merged_records.ts";
-import { type Marked, type Node, TreeHub } from "./tree_hub.ts";
+import { type Marked, TreeHub } from "./tree_hub.ts";
 
 /** What the tree needs to stay true, whatever the watchers want. */
 const STRUCTURE = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |
@@ -334,7 +335,7 @@ export class InotifyHub extends TreeHub<number> {
     if ((mask & IN_IGNORED) !== 0) {
       if (node.tag.mark !== undefined) this.#watches.delete(node.tag.mark);
       node.tag.mark = undefined;
-      return this.freed();
+      return this.uncovered.freed();
     }
     const kind = inotifyKind(mask);
     const covered = node.parent === null ? [] : this.feedsOf(node.parent);

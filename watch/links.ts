@@ -11,6 +11,7 @@ import { FileEvent } from "../classify/event.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
+import { CompositeSession } from "./composite_session.ts";
 import type { FeedSink } from "./feed.ts";
 import { findLinks } from "./find_links.ts";
 import { FollowedLink, type Follower } from "./followed_link.ts";
@@ -44,7 +45,7 @@ export async function openFollowing(
 }
 
 /** A session, and the links below its target. */
-class Links implements HubSession, Follower {
+class Links extends CompositeSession implements HubSession, Follower {
   readonly libc: Libc;
   readonly target: Target;
   readonly settings: Settings;
@@ -84,6 +85,7 @@ class Links implements HubSession, Follower {
     sink: FeedSink,
     isWanted: () => boolean,
   ) {
+    super();
     this.libc = libc;
     this.target = target;
     this.settings = { ...settings, missing: "error" };
@@ -366,17 +368,13 @@ class Links implements HubSession, Follower {
 
   // --- what a session is ---
 
-  get #sessions(): HubSession[] {
+  protected override get sessions(): HubSession[] {
     const own = this.#root === undefined ? [] : [this.#root];
     return [...own, ...this.#links.values().flatMap(({ sessions }) => sessions)];
   }
 
   get backend(): string {
     return this.#root!.backend;
-  }
-
-  get kernelHoldsAll(): boolean {
-    return this.#sessions.every((session) => session.kernelHoldsAll);
   }
 
   coverage(): Pick<Coverage, "by" | "watches" | "gaps"> {
@@ -390,18 +388,6 @@ class Links implements HubSession, Follower {
       const isDue = this.#changed.get(link) === true || this.#lookedAt === link;
       return link.coverage(isDue ? ["it has yet to be looked at where it leads"] : []);
     }).toArray();
-  }
-
-  bytesRead(): number {
-    return Math.max(0, ...this.#sessions.map((session) => session.bytesRead()));
-  }
-
-  names(): number {
-    return this.#sessions.reduce((sum, session) => sum + session.names(), 0);
-  }
-
-  async settled(): Promise<void> {
-    await Promise.all(this.#sessions.map((session) => session.settled()));
   }
 
   resume(): void {

@@ -7,7 +7,7 @@
 
 import { type HandleKey, HandleTable, isKey } from "../backends/fanotify/handle.ts";
 import { nameKey } from "../backends/tree.ts";
-import type { Node } from "./tree_hub.ts";
+import type { Node } from "./audience.ts";
 
 /** A name below a directory. */
 export interface Name<Mark> {
@@ -57,6 +57,12 @@ export interface Astray<Mark> {
 export class MergedRecords<Mark> {
   readonly #tracks = new HandleTable<Track<Mark>>();
   readonly #suspects = new Set<Track<Mark>>();
+  readonly #isKnown: (directory: Node<Mark>) => boolean;
+
+  /** `isKnown`: whether a directory is where it was told to be. */
+  constructor(isKnown: (directory: Node<Mark>) => boolean) {
+    this.#isKnown = isKnown;
+  }
 
   get isEmpty(): boolean {
     return this.#suspects.size === 0;
@@ -131,8 +137,15 @@ export class MergedRecords<Mark> {
   /** Where the records left a file of which they may hide something. */
   left(key: HandleKey): Name<Mark> | undefined {
     const track = this.#tracks.get(key, 0);
-    const isSuspect = track !== undefined && this.#suspects.has(track);
-    return isSuspect && !track.isTaken && !track.isOutside ? track.names.at(-1) : undefined;
+    return track !== undefined && this.#suspects.has(track) ? this.#last(track) : undefined;
+  }
+
+  /** The name that the file has by what was told. What was left in a directory that has gone, or left, went with it. */
+  #last({ names, isTaken, isOutside, isOrphan }: Track<Mark>): Name<Mark> | undefined {
+    const last = names.at(-1);
+    const isLeft = last !== undefined && !isTaken && !isOutside &&
+      (isOrphan || this.#isKnown(last.directory));
+    return isLeft ? last : undefined;
   }
 
   /** Whether the file is somewhere else than it was told, and nobody was told where. */
@@ -148,21 +161,15 @@ export class MergedRecords<Mark> {
   }
 
   /** The files that are not where they were left, in directories that are known. */
-  astray(
-    isKnown: (directory: Node<Mark>) => boolean,
-    isThere: (name: Name<Mark>, key: HandleKey) => boolean,
-  ): Astray<Mark>[] {
+  astray(isThere: (name: Name<Mark>, key: HandleKey) => boolean): Astray<Mark>[] {
     const found: Astray<Mark>[] = [];
     for (const track of this.#suspects) {
-      const { key, isDirectory, names, isTaken, isOutside, isOrphan, hasLeft } = track;
-      const last = names.at(-1);
-      // What was left in a directory that has gone, or left, went with it.
-      const isLeft = last !== undefined && !isTaken && !isOutside &&
-        (isOrphan || isKnown(last.directory));
-      if (isLeft && isThere(last, key)) continue;
-      const actual = names.find((name) => isKnown(name.directory) && isThere(name, key));
-      if (!isLeft && actual === undefined) continue;
-      found.push({ key, isDirectory, last: isLeft ? last : undefined, actual, hasLeft });
+      const { key, isDirectory, names, hasLeft } = track;
+      const last = this.#last(track);
+      if (last !== undefined && isThere(last, key)) continue;
+      const actual = names.find((name) => this.#isKnown(name.directory) && isThere(name, key));
+      if (last === undefined && actual === undefined) continue;
+      found.push({ key, isDirectory, last, actual, hasLeft });
     }
     return found;
   }
@@ -212,7 +219,12 @@ export function inOrder<Mark>(astray: readonly Astray<Mark>[]): Astray<Mark>[] {
   return [...gone, ...ordered, ...found];
 }
 
-function isSameName<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
-  return one.directory === other.directory &&
-    nameKey(one.name, one.nameBytes) === nameKey(other.name, other.nameBytes);
+/** The name alone, as a {@linkcode nameKey}. */
+export function keyOfName<Mark>({ name, nameBytes }: Name<Mark>): string {
+  return nameKey(name, nameBytes);
+}
+
+/** Whether both are one name of the same directory. */
+export function isSameName<Mark>(one: Name<Mark>, other: Name<Mark>): boolean {
+  return one.directory === other.directory && keyOfName(one) === keyOfName(other);
 }

@@ -12,6 +12,7 @@ import { SystemError } from "../ffi/errno.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
+import { CompositeSession } from "./composite_session.ts";
 import type { FeedSink } from "./feed.ts";
 import { onMountChanges } from "./mount_changes.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
@@ -45,7 +46,7 @@ interface Through {
   isGone: boolean;
 }
 
-class LastingSession implements HubSession, Walker {
+class LastingSession extends CompositeSession implements HubSession, Walker {
   readonly #libc: Libc;
   readonly #target: Target & { readonly only: string };
   /** The path of the name. */
@@ -84,6 +85,7 @@ class LastingSession implements HubSession, Walker {
     sink: FeedSink,
     isWanted: () => boolean,
   ) {
+    super();
     this.#libc = libc;
     this.#target = target;
     this.#path = posix.join(target.directory, target.only);
@@ -259,21 +261,17 @@ class LastingSession implements HubSession, Walker {
 
   // --- what a session is ---
 
-  get #sessions(): HubSession[] {
+  protected override get sessions(): HubSession[] {
     const own = [this.#session, ...this.#through?.sessions ?? []];
     return own.filter((session) => session !== undefined);
   }
 
   get backend(): string {
-    return this.#sessions[0]?.backend ?? "inotify";
-  }
-
-  get kernelHoldsAll(): boolean {
-    return this.#sessions.every((session) => session.kernelHoldsAll) && this.#sessions.length > 0;
+    return this.sessions[0]?.backend ?? "inotify";
   }
 
   coverage(): Pick<Coverage, "by" | "watches" | "gaps"> {
-    const parts = this.#sessions.map((session) => session.coverage());
+    const parts = this.sessions.map((session) => session.coverage());
     const gaps = parts.flatMap((part) => part.gaps);
     if (this.#session === undefined) {
       const reason = `it is not there; ${this.#way.end} is watched for it`;
@@ -288,20 +286,8 @@ class LastingSession implements HubSession, Walker {
     return { by: parts[0]?.by ?? "watch", watches, gaps };
   }
 
-  bytesRead(): number {
-    return Math.max(0, ...this.#sessions.map((session) => session.bytesRead()));
-  }
-
-  names(): number {
-    return this.#sessions.reduce((sum, session) => sum + session.names(), 0);
-  }
-
-  async settled(): Promise<void> {
-    await Promise.all(this.#sessions.map((session) => session.settled()));
-  }
-
   resume(): void {
-    for (const session of this.#sessions) session.resume?.();
+    for (const session of this.sessions) session.resume?.();
     this.#way.resume();
   }
 
@@ -310,7 +296,7 @@ class LastingSession implements HubSession, Walker {
     this.#closed.resolve();
     this.#mountChanges();
     await this.#looking;
-    for (const session of this.#sessions) await session.close();
+    for (const session of this.sessions) await session.close();
     await this.#way.close();
   }
 }

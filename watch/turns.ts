@@ -11,7 +11,14 @@ const TURN = 8;
 
 /** The turns of one piece of work; the first begins at once. */
 export class Turns {
-  #until = performance.now() + TURN;
+  readonly #length: number;
+  #until: number;
+
+  /** Turns of `length` ms. */
+  constructor(length: number = TURN) {
+    this.#length = length;
+    this.#until = performance.now() + length;
+  }
 
   /** Whether this one has lasted long enough. */
   get isOver(): boolean {
@@ -21,6 +28,6 @@ export class Turns {
   /** Lets others have theirs, and begins the next. */
   async next(): Promise<void> {
     await new Promise(setImmediate);
-    this.#until = performance.now() + TURN;
+    this.#until = performance.now() + this.#length;
   }
 }

@@ -91,6 +91,9 @@ interface NameChange {
   readonly isCreated: boolean;
 }
 
+/** Below no directory that is known. */
+export const NOWHERE: Place = { parent: undefined, name: "?", nameBytes: undefined };
+
 /** What the records of a stream say of where directories were before they were moved or removed. */
 export class FormerPlaces {
   readonly #places = new HandleTable<FormerPlace[]>();
@@ -115,6 +118,8 @@ export class FormerPlaces {
         if (isCreated) continue;
         const table = isReplaced ? this.#replaced : this.#places;
         add(table, copyKey(batch.words, object), { until, parent, name, nameBytes });
+      } else { // it came from where nobody watches
+        add(this.#places, copyKey(batch.words, object), { until, ...NOWHERE });
       }
       if (to === undefined) continue;
       const given = nameKey(to.name, to.nameBytes);
