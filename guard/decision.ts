@@ -21,7 +21,16 @@ export type Verdict = "allow" | "deny";
 export type Cache = "until-modified" | "always";
 
 /** The errnos that the kernel takes for a denial (`fanotify_response` in fs/notify/fanotify/fanotify_user.c). */
-export const DENIAL_ERRNOS = [
+export type DenialErrno =
+  | "EPERM"
+  | "EIO"
+  | "EBUSY"
+  | "ETXTBSY"
+  | "EAGAIN"
+  | "ENOSPC"
+  | "EDQUOT";
+
+export const DENIAL_ERRNOS: readonly DenialErrno[] = [
   "EPERM",
   "EIO",
   "EBUSY",
@@ -29,10 +38,7 @@ export const DENIAL_ERRNOS = [
   "EAGAIN",
   "ENOSPC",
   "EDQUOT",
-] as const;
-
-/** One of {@linkcode DENIAL_ERRNOS}. */
-export type DenialErrno = (typeof DENIAL_ERRNOS)[number];
+];
 
 /** What the audit log is told of a decision. */
 export interface AuditNote {

@@ -54,16 +54,19 @@ import { WORKER_SOURCE } from "./worker_source.ts";
 export interface GuardStats {
   /** Requests that were read. */
   readonly requests: number;
-  /** How they were answered; also those that the rest counts. */
+  /** Allowed, whoever decided. */
   readonly allowed: number;
+  /** Denied, whoever decided. */
   readonly denied: number;
   /** Requests of this process, and of those that it was starting, which are allowed. */
   readonly own: number;
   /** Requests of ignored processes, and of what is beside the guarded paths, which are allowed. */
   readonly ignored: number;
-  /** Decided by a rule, by `decide`, and by nobody, for there is no `decide`. */
+  /** Decided by a rule. */
   readonly byRule: number;
+  /** Decided by `decide`. */
   readonly byDecide: number;
+  /** Allowed, for no rule was for it, and there is no `decide`. */
   readonly byDefault: number;
   /** Nobody decided in time. */
   readonly timedOut: number;
@@ -71,8 +74,9 @@ export interface GuardStats {
   readonly errors: number;
   /** The kernel denied, for it could not open the file for us: no file descriptor was left. */
   readonly refused: number;
-  /** Requests that `decide` has not decided yet, and the most that there were at once. */
+  /** Requests that `decide` has not decided yet. */
   readonly waiting: number;
+  /** The most that there were at once. */
   readonly mostWaiting: number;
   /** Files that the kernel was told to allow without asking; what it allows so is seen, and counted, by nobody. */
   readonly cached: number;
@@ -80,8 +84,9 @@ export interface GuardStats {
   readonly remembered: number;
   /** Decisions that were not told, for nobody took them. */
   readonly unlogged: number;
-  /** What the kernel is asked for, as bits of fanotify, and how many marks ask for it. */
+  /** What is asked about, as bits of fanotify. */
   readonly mask: number;
+  /** How many marks have the kernel ask. */
   readonly marks: number;
   /** Directories that could not be marked, and guarded paths that were moved away or removed. */
   readonly unguarded: number;

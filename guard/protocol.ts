@@ -44,9 +44,11 @@ export interface TreeOrders {
   readonly ignoredTypes: readonly string[];
 }
 
-/** A byte range. */
+/** A range of a file's content. */
 export interface ByteRange {
+  /** In bytes. */
   readonly offset: number;
+  /** How many bytes. */
   readonly count: number;
 }
 

@@ -43,10 +43,14 @@ export class GuardRequest {
   readonly #context: RequestContext;
   #file: FilePath | undefined;
   #actor: Actor | undefined;
-  /** The file as it was when it was first asked for, if that was noted. */
+  /**
+   * The file as it was when it was asked for.
+   *
+   * @ignore for the guard alone
+   */
   readonly since: FileVersion | undefined;
 
-  /** Made by the guard. */
+  /** @ignore for the guard alone */
   constructor(ask: Ask, context: RequestContext) {
     this.operation = ask.operation;
     if (ask.range !== undefined) this.range = ask.range;
@@ -70,7 +74,11 @@ export class GuardRequest {
       { path: "?", pathBytes: undefined };
   }
 
-  /** Who asks, if that was looked up while it waited. */
+  /**
+   * Who asks, if that was looked up while it waited.
+   *
+   * @ignore for the guard alone
+   */
   get knownActor(): Actor | undefined {
     return this.#actor?.gone ? undefined : this.#actor;
   }
@@ -215,7 +223,11 @@ export class GuardRequest {
   }
   #isHeld = false;
 
-  /** Closes the file, unless somebody else does. */
+  /**
+   * Closes the file, unless somebody else does.
+   *
+   * @ignore for the guard alone
+   */
   release(): void {
     const { libc, pending } = this.#context;
     if (pending.mayClose(this.#ask.ticket)) libc.close(this.#ask.fd);
