@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { readFileSync, truncateSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import {
@@ -402,4 +403,49 @@ test("a guard is iterated once, from then on it tells", on("tmpfs"), async () =>
   assert.equal(gate.stats().byDefault, 2);
   await gate.close();
   await seen.end;
+});
+
+test("decisions that the audit log is told of are decisions like others", {
+  ...on("tmpfs"),
+  skip: whyUnguarded("tmpfs") ||
+    (existsSync("/proc/self/loginuid") ? false : "the kernel has no audit"),
+}, async () => {
+  using files = new Guarded();
+  await using gate = guard(files.path, {
+    audit: true,
+    rules: [
+      {
+        path: "noted",
+        verdict: "deny",
+        audit: { rule: 7, subjectTrust: true, objectTrust: false },
+      },
+      { path: "plain", verdict: "allow", audit: true },
+    ],
+    decide: () => ({ verdict: "deny", audit: { rule: 2 ** 32 - 1 } }),
+  });
+  await gate.ready;
+  const used = [];
+  for (const name of ["noted", "plain", "decided"]) {
+    used.push(await files.try("open", files.file(name)));
+  }
+  assert.deepEqual(used, ["EPERM", "0", "EPERM"]);
+  assert.equal(gate.stats().errors, 0);
+});
+
+test("decide may read what is guarded, and start programs that are", on("tmpfs"), async () => {
+  using files = new Guarded();
+  const path = files.file("file");
+  const program = files.program("true");
+  const found: unknown[] = [];
+  await using gate = guard(files.path, {
+    on: ["open", "exec", "read"],
+    decide(request) {
+      if (request.operation !== "open") return "allow";
+      found.push(readFileSync(request.path, "utf8"), spawnSync(program).status);
+      return "deny";
+    },
+  });
+  await gate.ready;
+  assert.equal(await files.try("open", path), "EPERM");
+  assert.deepEqual(found, ["file", 0]);
 });

@@ -1,12 +1,15 @@
 /** The responder's thread is started from a source that is written beforehand: it has to be what the modules say. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
 import test from "node:test";
 import { WORKER_SOURCE } from "../guard/worker_source.ts";
 import { bundleWorker } from "../scripts/bundle_worker.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
-import { moduleFile } from "./runtime.ts";
+import { Guarded, whyUnguarded } from "./guarded.ts";
+import { isDeno, moduleFile } from "./runtime.ts";
 
 test("worker_source.ts is what scripts/bundle_worker.ts writes", {
   skip: isInstalled("bun") ? false : "bun is not installed",
@@ -21,3 +24,41 @@ test("the responder's thread imports nothing that is not part of the runtime", (
   assert(specifiers.length > 0);
   for (const specifier of specifiers) assert.match(specifier, /^(node:|bun:)/);
 });
+
+// Bun's alone: `deno compile` downloads the runtime that it puts into the executable.
+if (!isDeno) {
+  test("bun build --compile: one file guards", {
+    skip: whyUnguarded("tmpfs"),
+    timeout: 60_000,
+  }, async () => {
+    using files = new Guarded();
+    const script = join(files.base, "script.ts");
+    const executable = join(files.base, "executable");
+    writeFileSync(
+      script,
+      `
+        import process from "node:process";
+        import { guard } from ${JSON.stringify(moduleFile("mod.ts"))};
+        const [path, opener] = process.argv.slice(2);
+        const gate = guard(path, {
+          rules: [{ path: "ruled", verdict: "deny" }],
+          decide: async () => "deny",
+        });
+        await gate.ready;
+        for (const name of ["ruled", "file"]) {
+          const used = Bun.spawn([opener, "1", "open", path + "/" + name], { stdout: "pipe" });
+          console.log(JSON.parse(await new Response(used.stdout).text()).errno);
+        }
+        const { byRule, byDecide } = gate.stats();
+        console.log(byRule, byDecide);
+        await gate.close();
+      `,
+    );
+    const build = [process.execPath, "build", "--compile", script, "--outfile", executable];
+    const built = await files.run(...build);
+    assert.equal(built.status, 0, built.stderr);
+    for (const name of ["ruled", "file"]) files.file(name);
+    const { status, stdout, stderr } = await files.run(executable, files.path, files.opener);
+    assert.deepEqual([status, stdout, stderr], [0, "EPERM\nEPERM\n1 1\n", ""]);
+  });
+}
