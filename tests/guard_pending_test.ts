@@ -132,10 +132,10 @@ test("ignored processes: those that stay are ignored all the time", () => {
 /** Adds requests in every slot, again and again; takes each against the other thread, and closes its file. */
 const RIVAL = `
   import { PendingRequests } from ${JSON.stringify(moduleFile("guard/pending.ts"))};
-  onmessage = ({ data: { memory, words, slots, rounds } }) => {
+  onmessage = ({ data: { memory, words, slots } }) => {
     const pending = new PendingRequests(memory, 0);
     const shared = new Int32Array(words);
-    for (let round = 1; round <= rounds; round++) {
+    for (let round = 1; Atomics.load(shared, 6) === 0; round++) {
       const tickets = [];
       for (let slot = 0; slot < slots; slot++) tickets.push(pending.add(slot, 0));
       postMessage(tickets);
@@ -160,9 +160,9 @@ const RIVAL = `
 test("two threads that race: each request is answered once, each file closed once", {
   timeout: 60_000,
 }, async () => {
-  const [slots, rounds] = [256, 200];
+  const slots = 256;
   const memory = new SharedArrayBuffer(PendingRequests.BYTES);
-  const words = new SharedArrayBuffer(24);
+  const words = new SharedArrayBuffer(7 * 4);
   const shared = new Int32Array(words);
   const pending = new PendingRequests(memory, 0);
   using directory = new TemporaryDirectory();
@@ -184,17 +184,18 @@ test("two threads that race: each request is answered once, each file closed onc
       if (pending.take(ticket)) taken++;
       if (pending.mayClose(ticket)) closed++;
     }
+    // Until each of them was first at some time, on however busy a machine.
+    if (round >= 200 && taken > 0 && Atomics.load(shared, 2) > 0) Atomics.store(shared, 6, 1);
     Atomics.store(shared, 4, round);
   };
-  worker.postMessage({ memory, words, slots, rounds });
+  worker.postMessage({ memory, words, slots });
   try {
     await within(promise, "the race", 50_000);
   } finally {
     worker.terminate();
   }
   const [, , othersTaken, othersClosed, , notFree] = shared;
-  assert.equal(taken + othersTaken!, slots * rounds);
-  assert.equal(closed + othersClosed!, slots * rounds);
+  assert.equal(taken + othersTaken!, slots * round);
+  assert.equal(closed + othersClosed!, slots * round);
   assert.equal(notFree, 0);
-  assert(taken > 0 && othersTaken! > 0, `${taken} and ${othersTaken}: they raced`);
 });
