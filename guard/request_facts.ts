@@ -8,7 +8,7 @@ import type { Operation } from "../backends/fanotify/permission_group.ts";
 import { PATH_MAX } from "../ffi/abi/open.ts";
 import { fileStatus, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
+import { bytesUnlessText, cString, encodeText, sliceable, sliceText } from "../ffi/text.ts";
 import { processCgroup, processExe, processUser } from "../watch/actor.ts";
 import type { Subject } from "./rules.ts";
 
@@ -25,6 +25,7 @@ export interface FilePath {
 const links = new Map<number, Uint8Array<ArrayBuffer>>();
 
 const target = new Uint8Array(PATH_MAX);
+const text = sliceable(target.buffer);
 
 /** The path of an open file as it is now, or was when its name was removed; `"?"` without /proc. */
 export function pathOfOpenFile(libc: Libc, fd: number): FilePath {
@@ -37,7 +38,7 @@ export function pathOfOpenFile(libc: Libc, fd: number): FilePath {
     const isMarked = name > 0 && DELETED.every((byte, i) => target[name + i] === byte);
     if (isMarked && fileStatus(libc, cString(""), fd)?.links === 0) end = name;
   }
-  const path = decodeText(target.subarray(0, end));
+  const path = sliceText(text, 0, end);
   return { path, pathBytes: bytesUnlessText(target, 0, end, path) };
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type FanotifyBatch, FanotifyRecord } from "../backends/fanotify/decode.ts";
+import { FanotifyBatch, FanotifyRecord } from "../backends/fanotify/decode.ts";
 import {
   type Operation,
   operationOf,
@@ -69,6 +69,8 @@ const status = new Uint8Array(statx.size);
 interface Waiting {
   readonly ticket: Ticket;
   readonly record: Request;
+  /** When it came at the earliest, on the clock. */
+  readonly since: number;
 }
 
 /** What of a request is kept while it waits. */
@@ -78,8 +80,6 @@ interface Request {
   readonly bits: number;
   readonly operation: Operation;
   readonly range: ByteRange | undefined;
-  /** When it was read at the earliest, on the clock. */
-  readonly since: number;
 }
 
 /** Answers the requests of one group. */
@@ -94,13 +94,16 @@ export class Responder {
   readonly #tree: TreeMarks | undefined;
   readonly #fds: Uint8Array<ArrayBuffer>;
   readonly #view: DataView;
-  readonly #buffer = new Uint8Array(PermissionGroup.bufferSize(BATCH));
+  /** What is read into; made anew where another number of requests fits. */
+  #batch = new FanotifyBatch(new Uint8Array(PermissionGroup.bufferSize(BATCH)), 0);
   readonly #waiting = new Map<number, Waiting>();
   /** The slot after the one that was given last. */
   #slot = 0;
   /** No request has to be answered before. */
   #earliest: number;
   readonly #arrivals: Arrivals;
+  /** When it began to wait for what is read next, if that is still to be noted. */
+  #polledAt = Infinity;
   #isArmed = false;
   /** How many file descriptors were free, and in how many reads that is counted again. */
   #free = 0;
@@ -185,11 +188,28 @@ export class Responder {
     if (this.#waiting.size > 0) {
       pause = Math.min(pause, Math.max(0, msUntil(this.#earliest, this.#clock.now())));
     }
-    const before = performance.now();
+    this.#polledAt = performance.now();
     this.#libc.poll(this.#fds, this.#fds.length / pollfd.size, pause);
-    if (room <= 0) this.#countQueued();
-    else if (performance.now() - before > 1) this.#arrivals.waited(this.#clock.now());
+    if (room <= 0) {
+      this.#polledAt = Infinity;
+      this.#countQueued();
+    }
     if (this.#isReady(1)) this.#libc.read(this.#orders.wake, EIGHT, EIGHT.length);
+  }
+
+  /**
+   * Notes whether it was waited for what was read: then it came just now. Where one request was read, after that is
+   * answered, for even to ask the time takes time.
+   */
+  #noteWait(): void {
+    if (performance.now() - this.#polledAt > 1) this.#arrivals.waited(this.#clock.now());
+    this.#polledAt = Infinity;
+  }
+
+  /** When the requests that were read came at the earliest. */
+  get #since(): number {
+    this.#noteWait();
+    return this.#arrivals.since;
   }
 
   /**
@@ -225,24 +245,24 @@ export class Responder {
   // --- requests ---
 
   #serve(): void {
-    const buffer = this.#buffer.subarray(0, PermissionGroup.bufferSize(this.#room));
-    const batch = this.#group.read(buffer as Uint8Array<ArrayBuffer>);
-    if (batch === undefined) return this.#arrivals.empty(this.#clock.now());
-    const { since } = this.#arrivals;
-    const now = this.#clock.now();
+    const size = PermissionGroup.bufferSize(this.#room);
+    if (this.#batch.bytes.length !== size) this.#batch = new FanotifyBatch(new Uint8Array(size), 0);
+    const batch = this.#batch;
+    if (!this.#group.read(batch)) return this.#arrivals.empty(this.#clock.now());
+    if (batch.length > REQUEST_SIZE) this.#noteWait();
     const record = new FanotifyRecord(batch);
     let count = 0;
     for (let at = 0; at < batch.length; count++) {
       at = record.read(at, batch.length);
-      this.#take(record, batch, since);
+      this.#take(record, batch);
     }
+    this.#noteWait();
     this.#arrivals.read(count);
     // What fills the buffer may have more behind it, which waited as long.
-    if (batch.length + REQUEST_SIZE <= buffer.length) this.#arrivals.empty(now);
-    else this.#countQueued();
+    if (batch.length + REQUEST_SIZE > size) this.#countQueued();
   }
 
-  #take(record: FanotifyRecord, batch: FanotifyBatch, since: number): void {
+  #take(record: FanotifyRecord, batch: FanotifyBatch): void {
     const { fd, pid, bits } = record;
     const shared = this.#shared;
     const operation = operationOf(bits);
@@ -251,7 +271,7 @@ export class Responder {
       // The kernel could not open the file for us, and denied by itself.
       shared.add("refused");
       shared.add("denied");
-      this.#log({ fd, pid, bits, operation, since }, "kernel", DENY, undefined, -fd);
+      this.#log({ fd, pid, bits, operation }, "kernel", DENY, undefined, -fd);
       return;
     }
     if (operation === undefined) { // nobody waits
@@ -261,7 +281,7 @@ export class Responder {
     if (pid === this.#orders.pid) return this.#pass("own", fd);
     if (shared.ignores(pid)) return this.#pass("ignored", fd);
     const range = batch.length > 24 ? rangeOf(record) : undefined;
-    const request: Request = { fd, pid, bits, operation, range, since };
+    const request: Request = { fd, pid, bits, operation, range };
     const facts = new RequestFacts(this.#libc, operation, fd, pid);
     if (this.#orders.tree !== undefined && !this.#isGuarded(facts.path, fd)) {
       return this.#pass("ignored", fd);
@@ -321,7 +341,8 @@ export class Responder {
     // Who is denied may be gone at once; who is allowed does not wait for us to look.
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
     this.#shared.add(isAllowed ? "allowed" : "denied");
-    const answered = this.#group.answer(fd, { isAllowed, ...decision });
+    const { errno, audit } = decision;
+    const answered = this.#group.answer(fd, { isAllowed, errno, audit });
     if (
       decision.cache !== undefined && !this.#orders.dryRun &&
       remember(this.#libc, this.#group, fd, bits, decision.cache)
@@ -333,17 +354,18 @@ export class Responder {
   /** Asks the main thread. */
   #ask(request: Request): void {
     const shared = this.#shared;
-    const deadline = (request.since + this.#orders.timeout) | 0;
+    const since = this.#since;
+    const deadline = (since + this.#orders.timeout) | 0;
     while (!shared.pending.isFree(this.#slot)) this.#slot = (this.#slot + 1) % SLOTS;
     const ticket = shared.pending.add(this.#slot, deadline);
     this.#slot = (this.#slot + 1) % SLOTS;
     if (this.#waiting.size === 0 || msUntil(deadline, this.#earliest) < 0) {
       this.#earliest = deadline;
     }
-    this.#waiting.set(ticket.slot, { ticket, record: request });
+    this.#waiting.set(ticket.slot, { ticket, record: request, since });
     shared.add("asked");
     this.#tell(); // what was decided before is told before
-    this.#report({ type: "ask", ticket, ...request });
+    this.#report({ type: "ask", ticket, since, ...request });
   }
 
   /** Answers those for whom the main thread was too late. */
@@ -354,7 +376,7 @@ export class Responder {
     const isDue = msUntil(this.#earliest, now) <= 0;
     if (!isDue && this.#waiting.size < SLOTS / 2) return;
     let earliest = (now + this.#orders.timeout) | 0;
-    for (const [slot, { ticket, record }] of this.#waiting) {
+    for (const [slot, { ticket, record, since }] of this.#waiting) {
       if (!pending.isWaiting(ticket)) {
         this.#waiting.delete(slot);
         continue;
@@ -365,19 +387,19 @@ export class Responder {
         continue;
       }
       this.#waiting.delete(slot);
-      if (pending.take(ticket)) this.#timeOut(ticket, record);
+      if (pending.take(ticket)) this.#timeOut(ticket, record, since);
     }
     this.#earliest = earliest;
   }
 
-  #timeOut(ticket: Ticket, request: Request): void {
+  #timeOut(ticket: Ticket, request: Request, since: number): void {
     const decision = this.#orders.onTimeout === "allow" ? ALLOW : DENY;
     const isAllowed = decision === ALLOW || this.#orders.dryRun;
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
     this.#shared.add("timedOut");
     this.#shared.add(isAllowed ? "allowed" : "denied");
     this.#group.answer(request.fd, { isAllowed });
-    this.#log(request, "timeout", decision, undefined, undefined, asker);
+    this.#log(request, "timeout", decision, undefined, undefined, asker, since);
     if (this.#shared.pending.mayClose(ticket)) this.#libc.close(request.fd);
   }
 
@@ -412,9 +434,10 @@ export class Responder {
     rule?: number,
     errno?: number,
     asker?: ReturnType<typeof processFacts>,
+    since: number = this.#listens ? this.#since : 0,
   ): void {
     if (!this.#listens) return;
-    const { fd, pid, operation, range, since } = request;
+    const { fd, pid, operation, range } = request;
     if (this.#told - Atomics.load(this.#shared.words, WORD.taken) >= MOST_UNTAKEN) {
       this.#unlogged++;
       this.#shared.add("unlogged");

@@ -40,7 +40,7 @@ import { DecodeError } from "../decode_error.ts";
 /** What one `read` gave, in a buffer that the next `read` may use again. */
 export class FanotifyBatch {
   /** How many bytes were read. */
-  readonly length: number;
+  length: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The same bytes; every field of every record is 4-byte aligned, and the kernel's byte order is the machine's. */
   readonly words: Int32Array<ArrayBuffer>;
@@ -53,6 +53,12 @@ export class FanotifyBatch {
     this.bytes = bytes;
     this.words = new Int32Array(bytes.buffer);
     this.view = new DataView(bytes.buffer);
+  }
+
+  /** The buffer was read into again, so many bytes; the number. */
+  refill(length: number): number {
+    this.#kept = undefined;
+    return this.length = length;
   }
 
   /** The records for those who may ask for them later, when the buffer has other content. */

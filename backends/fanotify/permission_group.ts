@@ -68,11 +68,14 @@ export const OPERATION_BITS: Readonly<Record<Operation, number>> = {
 
 /** The operation that a record asks about; undefined for a record that asks nothing. */
 export function operationOf(bits: number): Operation | undefined {
-  for (const [operation, bit] of OPERATIONS_BY_BIT) if ((bits & bit) !== 0) return operation;
-  return undefined;
+  return OPERATIONS_BY_BIT.get(bits & EVERY_OPERATION);
 }
 
-const OPERATIONS_BY_BIT = Object.entries(OPERATION_BITS) as [Operation, number][];
+const OPERATIONS_BY_BIT: ReadonlyMap<number, Operation> = new Map(
+  (Object.entries(OPERATION_BITS) as [Operation, number][]).map(([name, bit]) => [bit, name]),
+);
+
+const EVERY_OPERATION = Object.values(OPERATION_BITS).reduce((all, bit) => all | bit);
 
 /** Which groups are asked first: those that may change the content before it is read. */
 export type Priority = "content" | "pre-content";
@@ -246,10 +249,9 @@ export class PermissionGroup {
     return new DataView(this.#bytes.buffer).getInt32(0, true) / fanotify_event_metadata.size;
   }
 
-  /** What is queued, as far as it fits; undefined when there is nothing. */
-  read(buffer: Uint8Array<ArrayBuffer>): FanotifyBatch | undefined {
-    const length = readQueue(this.#libc, this.fd, buffer, "fanotify");
-    return length === 0 ? undefined : new FanotifyBatch(buffer, length);
+  /** Reads what is queued into the buffer of a batch, as far as it fits; false when there is nothing. */
+  read(batch: FanotifyBatch): boolean {
+    return batch.refill(readQueue(this.#libc, this.fd, batch.bytes, "fanotify")) > 0;
   }
 
   /**
