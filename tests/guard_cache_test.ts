@@ -56,8 +56,8 @@ for (const type of ["tmpfs", "ext4"] as const) {
           assert.equal(asked(gate) - before, count);
         };
         await uses(1);
-        const { cached, remembered } = gate.stats();
-        assert.deepEqual([cached, remembered], [1, 1]);
+        await until(() => gate.stats().cached === 1); // it is counted behind the answer
+        assert.equal(gate.stats().remembered, 1);
         assert.equal((await seen.first(1))[0]!.attributes["cache"], "until-modified");
         appendFileSync(path, "more");
         await settled(path);
@@ -100,8 +100,8 @@ for (const type of ["tmpfs", "ext4"] as const) {
       appendFileSync(path, "more");
       for (let i = 0; i < 5; i++) assert.equal(await files.try("read", path), "0");
       assert.equal(asked(gate), 1);
-      const { cached, remembered } = gate.stats();
-      assert.deepEqual([cached, remembered], [1, 1]);
+      await until(() => gate.stats().cached === 1); // it is counted behind the answer
+      assert.equal(gate.stats().remembered, 1);
       assert.equal(gate.forget(path), true);
       assert.equal(await files.try("read", path), "0");
       assert.equal(asked(gate), 2);
