@@ -93,6 +93,9 @@ export function isBeingStarted(libc: Libc, pid: number, parent: number): boolean
   // The name is in parentheses, and may have some of its own.
   const ppid = status?.slice(status.lastIndexOf(")")).split(" ")[2];
   if (Number(ppid) !== parent) return false;
+  // So long its memory is that of its parent, or a copy, and so are its arguments, which lie there.
   const exe = processExe(libc, pid);
-  return exe !== undefined && exe === processExe(libc, parent);
+  const isSameProgram = exe !== undefined && exe === processExe(libc, parent);
+  const args = (of: number) => readText(libc, `/proc/${of}/cmdline`);
+  return isSameProgram && args(pid) === args(parent);
 }

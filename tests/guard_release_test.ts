@@ -1,7 +1,7 @@
 /** Nobody stays blocked, whatever becomes of the program that decides, and nothing of it is left. */
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { Guarded, type Used, whyUnguarded } from "./guarded.ts";
@@ -196,6 +196,41 @@ for (const scope of ["tree", "mount", "filesystem"]) {
     );
   }
 }
+
+test(
+  "a program that this one has started is asked about, also if it is the same one",
+  settings,
+  async () => {
+    using scene = new Scene();
+    const script = join(scene.base, "reader.mjs");
+    writeFileSync(
+      script,
+      `
+      import { readFileSync } from "node:fs";
+      try {
+        console.log(readFileSync(${JSON.stringify(join(scene.path, "file"))}, "utf8"));
+      } catch ({ code }) {
+        console.log(code);
+      }
+    `,
+    );
+    const told = await scene.answer<string[]>(`
+    const gate = guard(root, { timeout: 60_000, decide: () => "deny" });
+    const { events } = tell(gate);
+    await gate.ready;
+    const flags = "Deno" in globalThis ? ["--quiet", "-A"] : [];
+    const child = spawn(process.execPath, ["run", ...flags, ${JSON.stringify(script)}]);
+    let told = "";
+    child.stdout.on("data", (text) => told += text);
+    await new Promise((resolve) => child.on("close", resolve));
+    await until(() => events.length > 0);
+    const isChild = events[0].actor.pid === child.pid;
+    await gate.close();
+    answer([told.trim(), events[0].attributes.by, isChild]);
+  `);
+    assert.deepEqual(told, ["EPERM", "decide", true]);
+  },
+);
 
 test("200 processes wait at once while each decision takes 100 ms", settings, async () => {
   using scene = new Scene();
