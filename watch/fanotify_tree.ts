@@ -413,7 +413,16 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
     const { parent, name, nameBytes } = place;
     const parentNode = parent === undefined ? null : this.#place(parent);
     if (parentNode === undefined) return undefined;
-    if (parentNode === null || this.feedsOf(parentNode).length === 0) this.#outside++;
+    const isOutside = parentNode === null || this.feedsOf(parentNode).length === 0;
+    if (!isOutside && place === now) {
+      // Before the record of what brought it there is queued, it is there.
+      const reach = this.reach(parentNode);
+      if (reach !== undefined) awaitChanges(this.libc, cString(reach.path));
+      reach?.release();
+      const isMoved = this.backlog.placeBeforeMove(key, this.sequence) !== undefined;
+      if (isMoved || this.isLossAhead) return this.#place(key);
+    }
+    if (isOutside) this.#outside++;
     this.#waitsSince = undefined;
     return this.learn(parentNode, name, key, nameBytes);
   }
