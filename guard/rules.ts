@@ -60,6 +60,7 @@ export class RuleSet {
     if (!Array.isArray(rules)) throw new TypeError("Cannot guard by rules: they are no list");
     this.#rules = rules.map((rule, i) => compile(rule, `rule ${i + 1}`, roots));
     this.length = rules.length;
+    checkRemembered(rules);
   }
 
   /** The first rule that is for the request, by its place, and its decision. */
@@ -81,6 +82,36 @@ export function faultOf(rule: Rule): string | undefined {
     const { message } = error as Error;
     return message.slice(message.indexOf(": ") + 2); // behind "Cannot guard by rule 1"
   }
+}
+
+/** The kernel remembers what is allowed of a file, whoever asks: then rules about who asks would be gone round. */
+function checkRemembered(rules: readonly Rule[]): void {
+  for (const [i, rule] of rules.entries()) {
+    if (rule.cache === undefined) continue;
+    const shown = `Cannot guard by rule ${i + 1}`;
+    if (isAboutAsker(rule)) {
+      throw new TypeError(
+        `${shown}: what it allows some is remembered for all, so it has no cache`,
+      );
+    }
+    const denial = rules.slice(0, i).findIndex((other) =>
+      other.verdict === "deny" && isAboutAsker(other) && haveCommonOperation(rule, other)
+    );
+    if (denial < 0) continue;
+    throw new TypeError(
+      `${shown}: what it allows is remembered for all, those whom rule ${denial + 1} denies too`,
+    );
+  }
+}
+
+function isAboutAsker({ exe, uid, cgroup }: Rule): boolean {
+  return exe !== undefined || uid !== undefined || cgroup !== undefined;
+}
+
+function haveCommonOperation(one: Rule, other: Rule): boolean {
+  const operationsOf = ({ operation = OPERATIONS }: Rule) => [operation].flat();
+  const others = operationsOf(other);
+  return operationsOf(one).some((operation) => others.includes(operation));
 }
 
 function compile(rule: Rule, shown: string, roots: readonly string[]): Compiled {

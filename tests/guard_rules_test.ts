@@ -83,15 +83,15 @@ for (const [rule, isForIt, request = {}] of CASES) {
 test("the first rule that is for the request decides it", () => {
   const rules = new RuleSet([
     { path: "*.jpg", verdict: "deny" },
-    { uid: 1000, verdict: "allow", cache: "always" },
+    { path: "*.gif", verdict: "allow", cache: "always" },
     { path: "*.png", verdict: "deny", errno: "EIO" },
     { verdict: "deny" },
   ], []);
   assert.equal(rules.length, 4);
-  const { index, decision } = rules.match(REQUEST)!;
+  const { index, decision } = rules.match({ ...REQUEST, path: "/a.gif" })!;
   assert.deepEqual([index, decision.verdict, decision.cache], [1, "allow", "always"]);
-  assert.deepEqual(rules.match({ ...REQUEST, uid: 0 })!.decision.errno, 5);
-  assert.equal(rules.match({ ...REQUEST, uid: 0, path: "/x" })!.index, 3);
+  assert.deepEqual(rules.match(REQUEST)!.decision.errno, 5);
+  assert.equal(rules.match({ ...REQUEST, path: "/x" })!.index, 3);
   assert.equal(new RuleSet([], []).match(REQUEST), undefined);
 });
 
@@ -158,6 +158,18 @@ const WRONG: readonly (readonly [rules: unknown, message: string])[] = [
   [
     [{ verdict: "allow", cache: "ever" }],
     'Cannot guard by rule 1: cache "ever" is neither until-modified nor always',
+  ],
+  [
+    [{ verdict: "allow", uid: 0, cache: "always" }],
+    "Cannot guard by rule 1: what it allows some is remembered for all, so it has no cache",
+  ],
+  [
+    [
+      { verdict: "deny", operation: "exec", exe: "sh" },
+      { verdict: "deny", exe: "perl", operation: ["open", "exec"] },
+      { verdict: "allow", operation: "open", cache: "until-modified" },
+    ],
+    "Cannot guard by rule 3: what it allows is remembered for all, those whom rule 2 denies too",
   ],
   [
     [{ verdict: "deny", cache: "always" }],

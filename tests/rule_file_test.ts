@@ -24,14 +24,13 @@ const RULES: readonly (readonly [text: string, rules: readonly Rule[]])[] = [
     [{ verdict: "deny", operation: ["open", "exec", "read", "access"] }],
   ],
   [
-    "allow path=/srv/** exe=git uid=0 cgroup=/system.slice/*.service cache=until-modified",
+    "allow path=/srv/** exe=git uid=0 cgroup=/system.slice/*.service",
     [{
       verdict: "allow",
       path: "/srv/**",
       exe: "git",
       uid: 0,
       cgroup: "/system.slice/*.service",
-      cache: "until-modified",
     }],
   ],
   ["allow cache=always", [{ verdict: "allow", cache: "always" }]],
