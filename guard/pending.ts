@@ -121,6 +121,11 @@ export class Clock {
   }
 
   now(): number {
-    return Math.round(performance.now() + this.#offset) | 0;
+    return this.at(performance.now());
+  }
+
+  /** What it said at a time of `performance.now()`. */
+  at(time: number): number {
+    return Math.round(time + this.#offset) | 0;
   }
 }

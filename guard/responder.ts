@@ -202,7 +202,11 @@ export class Responder {
    * answered, for even to ask the time takes time.
    */
   #noteWait(): void {
-    if (performance.now() - this.#polledAt > 1) this.#arrivals.waited(this.#clock.now());
+    const polledAt = this.#polledAt;
+    if (polledAt === Infinity) return;
+    const now = performance.now();
+    // Where it took no time to wait, it may have been there at once.
+    this.#arrivals.waited(this.#clock.at(now - polledAt > 1 ? now : polledAt));
     this.#polledAt = Infinity;
   }
 

@@ -244,6 +244,16 @@ test("reads are denied, opens are not asked about", on("tmpfs"), async () => {
   assert.deepEqual(asked, ["read", "read"]);
 });
 
+test("under a steady load for longer than the timeout nobody is late", on("tmpfs"), async () => {
+  using files = new Guarded();
+  const path = files.file("file");
+  await using gate = guard(files.path, { timeout: 300, decide: () => "allow" });
+  await gate.ready;
+  await files.run("sh", "-c", `i=0; while [ $i -lt 8000 ]; do true < ${path}; i=$((i+1)); done`);
+  const { denied, byDecide } = gate.stats();
+  assert.deepEqual({ denied, byDecide }, { denied: 0, byDecide: 8_000 });
+});
+
 test("directories are not asked about", on("tmpfs"), async () => {
   using files = new Guarded();
   files.file("file");

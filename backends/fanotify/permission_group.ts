@@ -52,7 +52,7 @@ import {
 import type { Libc } from "../../ffi/port.ts";
 import { readQueue } from "../../ffi/queue.ts";
 import { limitError } from "../limits.ts";
-import { FanotifyBatch } from "./decode.ts";
+import type { FanotifyBatch } from "./decode.ts";
 import type { MarkTarget } from "./group.ts";
 
 /** What can be asked about. */
