@@ -8,7 +8,7 @@ import { FileIndex, NONE, ROOT } from "../backends/poll/file_index.ts";
 import type { FileEvent } from "../classify/event.ts";
 import { KINDS, matches } from "../classify/kinds.ts";
 import type { FileType } from "../ffi/file.ts";
-import { encodeText, encodeTextInto } from "../ffi/text.ts";
+import { encodeText, encodeTextInto, latin1Text } from "../ffi/text.ts";
 
 /** What an event of a kind says of the names that are there. */
 type Effect = "adds" | "moves" | "removes";
@@ -61,6 +61,12 @@ class Place {
 /** An inode number that no file has, as 0 is of those that are not known. */
 const NO_INODE = -1;
 
+/** Something in a directory that is not there; the path is below the root. */
+export interface Stray {
+  readonly type: FileType;
+  readonly path: Uint8Array<ArrayBuffer>;
+}
+
 /** An index of names that follows events. */
 export class Picture {
   readonly index: FileIndex = new FileIndex(false);
@@ -75,6 +81,11 @@ export class Picture {
   #lastEpoch = NONE;
   /** Events that took a name from something else. */
   readonly #replacing = new WeakSet<FileEvent>();
+  /**
+   * What was told in directories that are known not to be there, by path: fanotify tells a removal that it merged into the
+   * creation before what happened in between. The rest of that may be lost.
+   */
+  readonly #strays = new Map<string, Stray>();
   /** Where the last path is: one object for all, for they are many. */
   readonly #place = new Place();
 
@@ -173,9 +184,9 @@ export class Picture {
 
   #add(event: FileEvent): boolean {
     const { index } = this;
-    if (!this.#locateNew(event.path, event.pathBytes)) return true;
-    const { directory, bytes, start, end } = this.#place;
     const type = typeOf(event);
+    if (!this.#locateNew(event.path, event.pathBytes)) return this.#stray(event, type);
+    const { directory, bytes, start, end } = this.#place;
     const known = index.child(directory, bytes, start, end);
     const comesIn = event.kind === "rename.in";
     if (known !== NONE && comesIn) this.#replacing.add(event);
@@ -196,9 +207,38 @@ export class Picture {
   #remove(event: FileEvent): boolean {
     const entry = this.#find(event.path, event.pathBytes);
     if (entry === undefined) return true;
-    if (entry === NONE) return false;
+    if (entry === NONE) {
+      const path = this.#below(event.path, event.pathBytes);
+      return this.#strays.size > 0 && this.#strays.delete(latin1Text(path, path.length));
+    }
     this.index.remove(entry);
     return true;
+  }
+
+  /** Notes what was told in a directory that is not there. */
+  #stray(event: FileEvent, type: FileType): true {
+    if (this.#directoryOf(event.path, event.pathBytes) === NONE) {
+      const path = this.#below(event.path, event.pathBytes);
+      this.#strays.set(latin1Text(path, path.length), { type, path });
+    }
+    return true;
+  }
+
+  /** The path below the root. */
+  #below(text: string, path: Uint8Array = encodeText(text)): Uint8Array<ArrayBuffer> {
+    return path.slice(this.#skip) as Uint8Array<ArrayBuffer>;
+  }
+
+  /** All that was queued has been told: what is left has gone with its directory, as far as nothing was lost. */
+  forgetStrays(): void {
+    this.#strays.clear();
+  }
+
+  /** What was told in directories that are not there, and not that it went, those below before those above. */
+  takeStrays(): Stray[] {
+    const strays = [...this.#strays.values()].sort((a, b) => b.path.length - a.path.length);
+    this.#strays.clear();
+    return strays;
   }
 
   #rename(
@@ -212,7 +252,7 @@ export class Picture {
     const entry = this.#find(from, fromBytes);
     if (!this.#locateNew(path, pathBytes)) {
       if (entry !== undefined && entry !== NONE) index.remove(entry);
-      return true;
+      return this.#stray(event, typeOf(event));
     }
     const { directory, bytes, start, end } = this.#place;
     const there = index.child(directory, bytes, start, end);

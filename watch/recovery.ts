@@ -157,6 +157,7 @@ export class Recovery {
 
   /** All that was queued has been told. */
   caughtUp(): void {
+    if (!this.#isRecovering) this.#picture.forgetStrays();
     if (!this.#isListing) this.#isLearning = false;
     if (!this.#isPollDue) this.#overlaps = false;
   }
@@ -193,6 +194,10 @@ export class Recovery {
       const [time, losses] = [this.#since, this.#losses];
       // All that is not listed yet is looked at as well.
       unlisted.length = 0;
+      for (const stray of this.#picture.takeStrays()) {
+        const event = this.#differences.tell({ kind: "remove", ...stray });
+        if (event !== undefined) this.#found.add(event);
+      }
       await this.#compare(since(time * 1000));
       // What was lost meanwhile happened after this comparison began.
       this.#since = losses === this.#losses ? undefined : this.#comparedAt;

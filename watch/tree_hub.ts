@@ -362,15 +362,10 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
     this.#deferred.set(node, { found, until: this.readPosition });
   }
 
-  /**
-   * Looks into directories that were deferred: all, or those for which what was queued then is processed. Others may be so
-   * busy on the same filesystem that the queue is never empty.
-   */
-  protected lookIntoDeferred(isDue: (until: number) => boolean = () => true): void {
-    if (this.#deferred.size === 0) return;
-    const due = [...this.#deferred].filter(([, { until }]) => isDue(until));
-    for (const [node] of due) this.#deferred.delete(node);
-    for (const [node, { found }] of due) {
+  /** Looks into the directories that were deferred, as far as they are still where they were put. */
+  #lookInto(deferred: readonly (readonly [Node<Mark>, Deferred])[]): void {
+    for (const [node] of deferred) this.#deferred.delete(node);
+    for (const [node, { found }] of deferred) {
       if (this.feedsOf(node).length === 0 || !this.isLinked(node)) continue;
       // One that is marked may have been another directory then, if that was lost.
       if (found === undefined) this.#armAll(node, undefined);
@@ -380,10 +375,16 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
     }
   }
 
-  /** Records were processed, up to {@linkcode position}. */
+  /**
+   * Records were processed, up to {@linkcode position}. Others may be so busy on the same filesystem that the queue is never
+   * empty: a directory is looked into once what was queued then is processed. One that is nowhere is between two records.
+   */
   protected processed(): void {
     if (this.#deferred.size === 0) return;
-    this.lookIntoDeferred((until) => until <= this.position + 1);
+    const end = this.position + 1;
+    this.#lookInto(
+      [...this.#deferred].filter(([node, { until }]) => until <= end && this.isLinked(node)),
+    );
     this.#repaired();
   }
 
@@ -391,7 +392,7 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
     this.#caughtUpAt = Date.now();
     for (const feed of this.homes.keys()) feed.recovery?.caughtUp();
     this.allTold();
-    this.lookIntoDeferred();
+    this.#lookInto([...this.#deferred]);
     this.#repaired();
     for (const node of this.uncovered.due()) this.#armAll(node, undefined);
     super.caughtUp();
