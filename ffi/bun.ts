@@ -46,6 +46,8 @@ export function load(name: string): Libc {
     write: (fd, buffer, count) => Number(symbols.write(fd, buffer, count)),
     pwrite: (fd, buffer, count, offset) => Number(symbols.pwrite(fd, buffer, count, offset)),
     readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, size)),
+    readlinkat: (dirfd, path, buffer, size) =>
+      Number(symbols.readlinkat(dirfd, path, buffer, size)),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, count)),
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
     sendto: (fd, buffer, count, flags, address, length) =>

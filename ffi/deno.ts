@@ -24,6 +24,8 @@ export function load(name: string): Libc {
     pwrite: (fd, buffer, count, offset) =>
       Number(symbols.pwrite(fd, buffer, BigInt(count), BigInt(offset))),
     readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, BigInt(size))),
+    readlinkat: (dirfd, path, buffer, size) =>
+      Number(symbols.readlinkat(dirfd, path, buffer, BigInt(size))),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, BigInt(count))),
     poll: (fds, count, timeout) => symbols.poll(fds, BigInt(count), timeout),
     sendto: (fd, buffer, count, flags, address, length) =>

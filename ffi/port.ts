@@ -33,6 +33,8 @@ export interface LibcCalls {
   pwrite(fd: number, buffer: Buffer, count: number, offset: number): number;
   /** `ssize_t readlink(const char *path, char *buf, size_t size)` */
   readlink(path: Buffer, buffer: Buffer, size: number): number;
+  /** `ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size)` */
+  readlinkat(dirfd: number, path: Buffer, buffer: Buffer, size: number): number;
   /** `ssize_t getdents64(int fd, void *dirp, size_t count)` (glibc 2.30, musl) */
   getdents64(fd: number, buffer: Buffer, count: number): number;
   /** `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)` (Linux 4.11) */

@@ -83,6 +83,15 @@ export const SYMBOLS = {
     ],
     result: "isize",
   },
+  readlinkat: {
+    parameters: [
+      "i32", // int dirfd
+      "buffer", // const char *path
+      "buffer", // char *buf
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
   getdents64: {
     parameters: [
       "i32", // int fd

@@ -46,7 +46,8 @@ import {
   type TreeOrders,
   WORD,
 } from "./protocol.ts";
-import { GuardRequest } from "./request.ts";
+import { GuardRequest, type RequestContext } from "./request.ts";
+import { openFileDirectory, OpenFiles } from "./request_facts.ts";
 import { BEAT } from "./responder.ts";
 import { WORKER_SOURCE } from "./worker_source.ts";
 
@@ -162,6 +163,9 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #libc: Libc | undefined;
   #group: PermissionGroup | undefined;
   #wake = -1;
+  #files = -1;
+  /** What requests need. */
+  #context: RequestContext | undefined;
   #worker: Worker | undefined;
   #watchdog: ReturnType<typeof setInterval> | undefined;
   #forgetProcesses: () => void = () => {};
@@ -207,6 +211,14 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#allowCoreDumps = forbidCoreDumps(libc);
     this.#wake = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (this.#wake < 0) throw systemError(libc, "guard", { syscall: "eventfd" });
+    this.#files = openFileDirectory(libc);
+    this.#context = {
+      libc,
+      group: this.#group,
+      files: new OpenFiles(libc, this.#files),
+      pending: this.#shared.pending,
+      clock: this.#clock,
+    };
     for (const path of settings.ignore) this.ignore(path);
     this.#followProcesses();
     // What is marked is asked about, so the responder comes first.
@@ -271,6 +283,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     return {
       group: { fd: group.fd, flags: group.flags },
       wake: this.#wake,
+      files: this.#files,
       memory: this.#shared.buffer,
       now: this.#clock.now(),
       pid: process.pid,
@@ -319,13 +332,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   // --- requests ---
 
   #asked(ask: Ask): void {
-    const context = {
-      libc: this.#libc!,
-      group: this.#group!,
-      pending: this.#shared.pending,
-      clock: this.#clock,
-    };
-    const request = new GuardRequest(ask, context);
+    const request = new GuardRequest(ask, this.#context!);
     if (this.#isOver) return request.release();
     this.#requests.set(request, ask);
     this.#counts.mostWaiting = Math.max(this.#counts.mostWaiting, this.#requests.size);
@@ -596,8 +603,8 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     }
     this.#group?.close();
     this.#allowCoreDumps();
-    if (this.#wake >= 0) libc?.close(this.#wake);
-    this.#wake = -1;
+    for (const fd of [this.#wake, this.#files]) if (fd >= 0) libc?.close(fd);
+    this.#wake = this.#files = -1;
     this.#queue.end();
     if (this.#failure === undefined) this.#closed.resolve();
     else this.#closed.reject(this.#failure.error);

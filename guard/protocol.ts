@@ -15,6 +15,8 @@ export interface Orders {
   readonly group: { readonly fd: number; readonly flags: number };
   /** An eventfd that wakes it. */
   readonly wake: number;
+  /** The directory of the open files, for their paths. */
+  readonly files: number;
   readonly memory: SharedArrayBuffer;
   /** What the main thread's clock says. */
   readonly now: number;

@@ -17,7 +17,7 @@ import { type FileVersion, fileVersion } from "./cache.ts";
 import { checkTime } from "./options.ts";
 import type { Clock, PendingRequests } from "./pending.ts";
 import type { Ask, ByteRange } from "./protocol.ts";
-import { type FilePath, pathOfOpenFile } from "./request_facts.ts";
+import type { FilePath, OpenFiles } from "./request_facts.ts";
 
 /** Bytes that the stream reads at once. */
 const CHUNK = 64 * 1024;
@@ -26,6 +26,7 @@ const CHUNK = 64 * 1024;
 export interface RequestContext {
   readonly libc: Libc;
   readonly group: PermissionGroup;
+  readonly files: OpenFiles;
   readonly pending: PendingRequests;
   readonly clock: Clock;
 }
@@ -70,7 +71,7 @@ export class GuardRequest {
   }
 
   get #path(): FilePath {
-    return this.#file ??= this.#use((libc, fd) => pathOfOpenFile(libc, fd)) ??
+    return this.#file ??= this.#use((_, fd) => this.#context.files.path(fd)) ??
       { path: "?", pathBytes: undefined };
   }
 

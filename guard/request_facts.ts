@@ -5,7 +5,7 @@
  */
 
 import type { Operation } from "../backends/fanotify/permission_group.ts";
-import { PATH_MAX } from "../ffi/abi/open.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, PATH_MAX } from "../ffi/abi/open.ts";
 import { fileStatus, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { bytesUnlessText, cString, encodeText, sliceable, sliceText } from "../ffi/text.ts";
@@ -21,31 +21,48 @@ export interface FilePath {
   readonly pathBytes: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** `/proc/self/fd/N` as C strings: the same few numbers come again and again. */
-const links = new Map<number, Uint8Array<ArrayBuffer>>();
-
 const target = new Uint8Array(PATH_MAX);
 const text = sliceable(target.buffer);
 
-/** The path of an open file as it is now, or was when its name was removed; `"?"` without /proc. */
-export function pathOfOpenFile(libc: Libc, fd: number): FilePath {
-  let link = links.get(fd);
-  if (link === undefined) links.set(fd, link = cString(`/proc/self/fd/${fd}`));
-  let end = libc.readlink(link, target, target.length);
-  if (end < 0) return { path: "?", pathBytes: undefined };
-  if (target[end - 1] === DELETED.at(-1)) {
-    const name = end - DELETED.length;
-    const isMarked = name > 0 && DELETED.every((byte, i) => target[name + i] === byte);
-    if (isMarked && fileStatus(libc, cString(""), fd)?.links === 0) end = name;
+/** Opens the directory of the open files, for {@linkcode OpenFiles}; negative without /proc. */
+export function openFileDirectory(libc: Libc): number {
+  return libc.open(cString("/proc/self/fd"), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+}
+
+/** The paths of open files. From their directory on it takes two thirds of the time of the whole path in /proc. */
+export class OpenFiles {
+  readonly #libc: Libc;
+  readonly #directory: number;
+  /** Their names there: the same few numbers come again and again. */
+  readonly #names = new Map<number, Uint8Array<ArrayBuffer>>();
+
+  constructor(libc: Libc, directory: number) {
+    this.#libc = libc;
+    this.#directory = directory;
   }
-  const path = sliceText(text, 0, end);
-  return { path, pathBytes: bytesUnlessText(target, 0, end, path) };
+
+  /** The path of a file as it is now, or was when its name was removed; `"?"` without /proc. */
+  path(fd: number): FilePath {
+    const libc = this.#libc;
+    let name = this.#names.get(fd);
+    if (name === undefined) this.#names.set(fd, name = cString(`${fd}`));
+    let end = libc.readlinkat(this.#directory, name, target, target.length);
+    if (end < 0) return { path: "?", pathBytes: undefined };
+    if (target[end - 1] === DELETED.at(-1)) {
+      const start = end - DELETED.length;
+      const isMarked = start > 0 && DELETED.every((byte, i) => target[start + i] === byte);
+      if (isMarked && fileStatus(libc, cString(""), fd)?.links === 0) end = start;
+    }
+    const path = sliceText(text, 0, end);
+    return { path, pathBytes: bytesUnlessText(target, 0, end, path) };
+  }
 }
 
 /** A request as rules see it: each fact is looked up when a rule asks for it, while the process waits. */
 export class RequestFacts implements Subject {
   readonly operation: Operation;
   readonly #libc: Libc;
+  readonly #files: OpenFiles;
   readonly #fd: number;
   readonly #pid: number;
   #file: FilePath | undefined;
@@ -53,15 +70,16 @@ export class RequestFacts implements Subject {
   #uid: number | undefined | null = null;
   #cgroup: string | undefined | null = null;
 
-  constructor(libc: Libc, operation: Operation, fd: number, pid: number) {
+  constructor(libc: Libc, files: OpenFiles, operation: Operation, fd: number, pid: number) {
     this.operation = operation;
     this.#libc = libc;
+    this.#files = files;
     this.#fd = fd;
     this.#pid = pid;
   }
 
   get file(): FilePath {
-    return this.#file ??= pathOfOpenFile(this.#libc, this.#fd);
+    return this.#file ??= this.#files.path(this.#fd);
   }
 
   get path(): string {

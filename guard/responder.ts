@@ -39,7 +39,7 @@ import {
   SharedMemory,
   WORD,
 } from "./protocol.ts";
-import { isBeingStarted, RequestFacts } from "./request_facts.ts";
+import { isBeingStarted, OpenFiles, RequestFacts } from "./request_facts.ts";
 import { RuleSet } from "./rules.ts";
 import { TreeMarks } from "./tree_marks.ts";
 
@@ -53,7 +53,7 @@ const BATCH = 64;
 const RESERVE = 8;
 
 /** How long a count of free file descriptors holds where there are plenty, in reads. */
-const RECOUNT = 64;
+const RECOUNT = 1024;
 
 /** After how long it is looked again whether a file descriptor has become free, in ms. */
 const SHORT = 5;
@@ -89,6 +89,7 @@ export class Responder {
   readonly #report: (report: Report) => void;
   readonly #shared: SharedMemory;
   readonly #group: PermissionGroup;
+  readonly #files: OpenFiles;
   readonly #rules: RuleSet;
   readonly #clock: Clock;
   readonly #tree: TreeMarks | undefined;
@@ -96,6 +97,7 @@ export class Responder {
   readonly #view: DataView;
   /** What is read into; made anew where another number of requests fits. */
   #batch = new FanotifyBatch(new Uint8Array(PermissionGroup.bufferSize(BATCH)), 0);
+  #record = new FanotifyRecord(this.#batch);
   readonly #waiting = new Map<number, Waiting>();
   /** The slot after the one that was given last. */
   #slot = 0;
@@ -108,6 +110,8 @@ export class Responder {
   /** How many file descriptors were free, and in how many reads that is counted again. */
   #free = 0;
   #recountIn = 0;
+  /** How many requests waited when that was counted: more hold files of their own. */
+  #waitingThen = 0;
   /** How many requests the next read may take. */
   #room = 0;
   #decided: Decided[] = [];
@@ -120,6 +124,7 @@ export class Responder {
     this.#report = report;
     this.#shared = new SharedMemory(orders.memory);
     this.#group = new PermissionGroup(libc, orders.group.fd, orders.group.flags);
+    this.#files = new OpenFiles(libc, orders.files);
     this.#rules = new RuleSet(orders.rules, orders.roots);
     this.#clock = new Clock(orders.now);
     this.#earliest = this.#clock.now();
@@ -250,11 +255,14 @@ export class Responder {
 
   #serve(): void {
     const size = PermissionGroup.bufferSize(this.#room);
-    if (this.#batch.bytes.length !== size) this.#batch = new FanotifyBatch(new Uint8Array(size), 0);
+    if (this.#batch.bytes.length !== size) {
+      this.#batch = new FanotifyBatch(new Uint8Array(size), 0);
+      this.#record = new FanotifyRecord(this.#batch);
+    }
     const batch = this.#batch;
     if (!this.#group.read(batch)) return this.#arrivals.empty(this.#clock.now());
     if (batch.length > REQUEST_SIZE) this.#noteWait();
-    const record = new FanotifyRecord(batch);
+    const record = this.#record;
     let count = 0;
     for (let at = 0; at < batch.length; count++) {
       at = record.read(at, batch.length);
@@ -286,7 +294,7 @@ export class Responder {
     if (shared.ignores(pid)) return this.#pass("ignored", fd);
     const range = batch.length > 24 ? rangeOf(record) : undefined;
     const request: Request = { fd, pid, bits, operation, range };
-    const facts = new RequestFacts(this.#libc, operation, fd, pid);
+    const facts = new RequestFacts(this.#libc, this.#files, operation, fd, pid);
     if (this.#orders.tree !== undefined && !this.#isGuarded(facts.path, fd)) {
       return this.#pass("ignored", fd);
     }
@@ -411,7 +419,8 @@ export class Responder {
 
   /** How many file descriptors there are to spare; counted anew each time where they are few. */
   #countFree(): number {
-    if (this.#recountIn-- > 0) return this.#free;
+    const held = this.#waiting.size - this.#waitingThen;
+    if (this.#recountIn-- > 0 && held <= BATCH) return this.#free - held;
     const libc = this.#libc;
     libc.syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, libc.address(limits), 0);
     const limit = Number(new DataView(limits.buffer).getBigUint64(rlimit.rlim_cur, true));
@@ -419,6 +428,7 @@ export class Responder {
     const open = fileStatus(libc, FDS)?.size || (readDirectory(libc, FDS)?.length ?? limit);
     this.#free = limit - open - RESERVE;
     this.#recountIn = this.#free > 4 * BATCH ? RECOUNT : 0;
+    this.#waitingThen = this.#waiting.size;
     return this.#free;
   }
 
@@ -447,9 +457,7 @@ export class Responder {
       this.#shared.add("unlogged");
       return;
     }
-    const file = fd < 0
-      ? { path: "?", pathBytes: undefined }
-      : new RequestFacts(this.#libc, operation!, fd, pid).file;
+    const file = fd < 0 ? { path: "?", pathBytes: undefined } : this.#files.path(fd);
     this.#told++;
     this.#decided.push({
       operation,

@@ -45,6 +45,7 @@ const NAMES: ReadonlySet<string> = new Set([
 type Test = (subject: Subject) => boolean;
 
 interface Compiled {
+  readonly index: number;
   readonly tests: readonly Test[];
   readonly decision: Decision;
 }
@@ -58,18 +59,17 @@ export class RuleSet {
   /** Compiles rules for what is below `roots`. Throws `TypeError` for one that makes no sense, and says which. */
   constructor(rules: readonly Rule[], roots: readonly string[]) {
     if (!Array.isArray(rules)) throw new TypeError("Cannot guard by rules: they are no list");
-    this.#rules = rules.map((rule, i) => compile(rule, `rule ${i + 1}`, roots));
+    this.#rules = rules.map((rule, index) => ({
+      index,
+      ...compile(rule, `rule ${index + 1}`, roots),
+    }));
     this.length = rules.length;
     checkRemembered(rules);
   }
 
   /** The first rule that is for the request, by its place, and its decision. */
   match(subject: Subject): { readonly index: number; readonly decision: Decision } | undefined {
-    for (let index = 0; index < this.#rules.length; index++) {
-      const { tests, decision } = this.#rules[index]!;
-      if (tests.every((test) => test(subject))) return { index, decision };
-    }
-    return undefined;
+    return this.#rules.find(({ tests }) => tests.every((test) => test(subject)));
   }
 }
 
@@ -114,7 +114,7 @@ function haveCommonOperation(one: Rule, other: Rule): boolean {
   return operationsOf(one).some((operation) => others.includes(operation));
 }
 
-function compile(rule: Rule, shown: string, roots: readonly string[]): Compiled {
+function compile(rule: Rule, shown: string, roots: readonly string[]): Omit<Compiled, "index"> {
   if (typeof rule !== "object" || rule === null) {
     throw new TypeError(`Cannot guard by ${shown}: it is no object`);
   }

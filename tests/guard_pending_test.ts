@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { Clock, msUntil, PendingRequests, SLOTS } from "../guard/pending.ts";
 import { type Ask, SharedMemory } from "../guard/protocol.ts";
 import { GuardRequest } from "../guard/request.ts";
+import { OpenFiles } from "../guard/request_facts.ts";
 import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import type { Libc } from "../ffi/port.ts";
 import { moduleFile, TemporaryDirectory, within } from "./runtime.ts";
@@ -66,7 +67,13 @@ test("a ticket is no good for the next request in its slot", () => {
     range: undefined,
     since: 0,
   };
-  const request = new GuardRequest(ask, { libc, group, pending: main, clock: new Clock() });
+  const request = new GuardRequest(ask, {
+    libc,
+    group,
+    files: new OpenFiles(libc, -1),
+    pending: main,
+    clock: new Clock(),
+  });
   assert(request.extend(60_000));
   assert.notEqual(responder.deadline(7), 0);
   assert(responder.take(old) && responder.mayClose(old));
