@@ -5,18 +5,12 @@
  */
 
 import process from "node:process";
-import {
-  type Operation,
-  OPERATION_BITS,
-  PermissionGroup,
-} from "../backends/fanotify/permission_group.ts";
-import { type Actor, FileEvent, type WatchEvent } from "../classify/event.ts";
-import type { Kind } from "../classify/kinds.ts";
+import { OPERATION_BITS, PermissionGroup } from "../backends/fanotify/permission_group.ts";
+import { FileEvent, type WatchEvent } from "../classify/event.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK } from "../ffi/abi/poll.ts";
 import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
 import {
   CapabilityError,
-  errnoName,
   SystemError,
   systemError,
   UnsupportedError,
@@ -31,6 +25,7 @@ import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, pathText } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
 import { forbidCoreDumps } from "./core_dump.ts";
+import { decidedEvent } from "./decided_event.ts";
 import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
 import { followSet } from "./live_set.ts";
 import { checkCount, type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
@@ -101,13 +96,6 @@ const LOOK = 10;
 
 /** After how many looks without a sign of life the responder is given up. */
 const LOOKS = 4;
-
-const KIND_OF: Readonly<Record<Operation, Kind>> = {
-  open: "access.open",
-  exec: "access.exec",
-  read: "access.read",
-  access: "access",
-};
 
 /** A guarded path. */
 interface Place {
@@ -373,7 +361,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const [libc, group] = [this.#libc!, this.#group!];
     const isAllowed = decision.verdict === "allow" || this.#settings.dryRun;
     const path = this.#isIterated ? request.path : "";
-    const { pathBytes } = request;
+    const pathBytes = this.#isIterated ? request.pathBytes : undefined;
     // Who is denied may be gone at once; who is allowed does not wait for us to look.
     const asker = request.knownActor ??
       (!isAllowed && this.#isIterated ? processFacts(libc, ask.pid) : undefined);
@@ -428,38 +416,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   }
 
   #tell(decided: readonly Decided[]): void {
-    const events = decided.map((one) => {
-      const { operation, path, pathBytes, time, asker, isExact, ...rest } = one;
-      const { range, verdict, by, rule, errno, cache, error, waited } = rest;
-      const isThere = Object.keys(asker).length > 1;
-      const actor: Actor = {
-        ...asker,
-        self: asker.pid === process.pid,
-        confidence: isExact ? "exact" : "likely",
-        ...(isThere ? {} : { gone: true }),
-      };
-      return FileEvent.from(
-        {
-          kind: operation === undefined ? "access" : KIND_OF[operation],
-          path,
-          ...(pathBytes === undefined ? {} : { pathBytes }),
-          actor,
-          attributes: {
-            verdict,
-            by,
-            ...(rule === undefined ? {} : { rule }),
-            ...(errno === undefined ? {} : { errno: errnoName(errno) }),
-            ...(cache === undefined ? {} : { cache }),
-            ...(range === undefined ? {} : { range }),
-            ...(error === undefined ? {} : { error }),
-            ...(this.#settings.dryRun ? { dryRun: true } : {}),
-            waited,
-          },
-        },
-        time,
-        "guard",
-      );
-    });
+    const events = decided.map((one) => decidedEvent(one, this.#settings.dryRun));
     this.#queue.push(events, this.#places[0]?.real ?? "/");
   }
 
