@@ -88,6 +88,12 @@ export class UnsupportedError extends SystemError {
   override name = "UnsupportedError";
 }
 
+/** What is known of an error, for another one that says more of it. */
+export function detailsOf(error: SystemError): SystemErrorInit {
+  const { errno, syscall, path } = error;
+  return { errno, syscall, ...(path === undefined ? {} : { path }), cause: error };
+}
+
 /** What an errno means in a sentence, for those that users meet. */
 const STATES: Readonly<Record<string, string>> = {
   EACCES: "permission denied",

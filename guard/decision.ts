@@ -79,10 +79,12 @@ export const ALLOW: Decision = {
 
 export const DENY: Decision = { ...ALLOW, verdict: "deny" };
 
+/** What is decided by a verdict alone. */
+export const BY_VERDICT: Readonly<Record<Verdict, Decision>> = { allow: ALLOW, deny: DENY };
+
 /** A decision as the kernel takes it. Throws `TypeError` for what is none. */
 export function settleDecision(decision: DecisionFields | Verdict, shown: string): Decision {
-  if (decision === "allow") return ALLOW;
-  if (decision === "deny") return DENY;
+  if (decision === "allow" || decision === "deny") return BY_VERDICT[decision];
   if (typeof decision !== "object" || decision === null) {
     throw new TypeError(`Cannot guard by ${shown}: ${String(decision)} is no decision`);
   }

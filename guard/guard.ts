@@ -22,11 +22,11 @@ import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import { processFacts } from "../watch/actor.ts";
 import { EventQueue } from "../watch/queue.ts";
-import { absolutePath, pathText } from "../watch/targets.ts";
+import { absolutePath, pathList } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
 import { forbidCoreDumps } from "./core_dump.ts";
 import { decidedEvent } from "./decided_event.ts";
-import { ALLOW, type Decision, DENY, settleDecision } from "./decision.ts";
+import { BY_VERDICT, type Decision, settleDecision } from "./decision.ts";
 import { followSet } from "./live_set.ts";
 import { checkCount, type GuardOptions, type GuardSettings, settleGuard } from "./options.ts";
 import { Clock, msUntil } from "./pending.ts";
@@ -345,7 +345,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   #threw(request: GuardRequest, ask: Ask, error: unknown): void {
     this.#counts.errors++;
-    const decision = this.#settings.onTimeout === "allow" ? ALLOW : DENY;
+    const decision = BY_VERDICT[this.#settings.onTimeout];
     this.#answer(request, ask, decision, "error", String((error as Error)?.message ?? error));
   }
 
@@ -400,7 +400,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     for (const [request, ask] of this.#requests) {
       if (!request.isWaiting) this.#requests.delete(request);
       else if (msUntil(this.#shared.pending.deadline(ask.ticket.slot), now) < -2 * BEAT) {
-        this.#answer(request, ask, this.#settings.onTimeout === "allow" ? ALLOW : DENY, "timeout");
+        this.#answer(request, ask, BY_VERDICT[this.#settings.onTimeout], "timeout");
       }
     }
   }
@@ -626,10 +626,5 @@ export function guard(
   paths: string | URL | Iterable<string | URL>,
   options: GuardOptions = {},
 ): Guard {
-  const isOne = typeof paths !== "object" || paths instanceof URL ||
-    !(Symbol.iterator in (paths ?? {}));
-  const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
-  if (list.length === 0) throw new TypeError("Cannot guard no path: give at least one");
-  for (const path of list) pathText(path, "guard");
-  return new Guard(list, settleGuard(options));
+  return new Guard(pathList(paths, "guard"), settleGuard(options));
 }

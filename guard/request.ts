@@ -6,7 +6,7 @@
 
 import type { Operation, PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import type { Actor } from "../classify/event.ts";
-import { EAGAIN, EINTR } from "../ffi/abi/errno.ts";
+import { EAGAIN, EINTR, ESTALE } from "../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_WRONLY } from "../ffi/abi/open.ts";
 import { SystemError, systemError } from "../ffi/errno.ts";
 import { fileStatus } from "../ffi/file.ts";
@@ -198,7 +198,7 @@ export class GuardRequest {
     const result = this.#use((libc, fd) => ({ value: use(libc, fd) }));
     if (result !== undefined) return result.value;
     throw new SystemError(`Cannot ${what} ${this.path}: the request does not wait any more`, {
-      errno: 116, // ESTALE
+      errno: ESTALE,
       path: this.path,
       hint: "decide sooner, call extend() before, or raise timeout",
     });

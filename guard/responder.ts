@@ -7,6 +7,7 @@
  * @module
  */
 
+import { posix } from "node:path";
 import { FanotifyBatch, FanotifyRecord } from "../backends/fanotify/decode.ts";
 import {
   type Operation,
@@ -16,7 +17,7 @@ import {
 } from "../backends/fanotify/permission_group.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { FAN_EVENT_INFO_TYPE_RANGE } from "../ffi/abi/fanotify.ts";
-import { AT_EMPTY_PATH } from "../ffi/abi/open.ts";
+import { AT_EMPTY_PATH, AT_FDCWD } from "../ffi/abi/open.ts";
 import { pollfd, POLLIN, POLLPRI } from "../ffi/abi/poll.ts";
 import { rlimit, RLIMIT_NOFILE } from "../ffi/abi/resource.ts";
 import { statx, STATX_MNT_ID } from "../ffi/abi/statx.ts";
@@ -28,7 +29,7 @@ import { cString } from "../ffi/text.ts";
 import { processFacts } from "../watch/actor.ts";
 import { Arrivals } from "./arrivals.ts";
 import { remember } from "./cache.ts";
-import { ALLOW, type Decision, DENY } from "./decision.ts";
+import { ALLOW, BY_VERDICT, type Decision, DENY } from "./decision.ts";
 import { Clock, msUntil, SLOTS, type Ticket } from "./pending.ts";
 import {
   type ByteRange,
@@ -327,13 +328,11 @@ export class Responder {
   #isGuarded(path: string, fd: number): boolean {
     const { directories, files } = this.#orders.tree!;
     if (directories.some((root) => isWithin(path, root)) || files.includes(path)) return true;
-    const parent = path.slice(0, path.lastIndexOf("/")) || "/";
-    if (files.some((file) => (file.slice(0, file.lastIndexOf("/")) || "/") === parent)) {
-      return false;
-    }
+    const parent = posix.dirname(path);
+    if (files.some((file) => posix.dirname(file) === parent)) return false;
     const mount = this.#mountOf(fd, "");
     for (const root of [...directories, ...files]) {
-      if (mount === this.#mountOf(-100, root)) {
+      if (mount === this.#mountOf(AT_FDCWD, root)) {
         this.#tree!.unmark(parent);
         return false;
       }
@@ -405,7 +404,7 @@ export class Responder {
   }
 
   #timeOut(ticket: Ticket, request: Request, since: number): void {
-    const decision = this.#orders.onTimeout === "allow" ? ALLOW : DENY;
+    const decision = BY_VERDICT[this.#orders.onTimeout];
     const isAllowed = decision === ALLOW || this.#orders.dryRun;
     const asker = !isAllowed && this.#listens ? processFacts(this.#libc, request.pid) : undefined;
     this.#shared.add("timedOut");

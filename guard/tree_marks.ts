@@ -8,6 +8,7 @@
  * @module
  */
 
+import { posix } from "node:path";
 import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import { InotifyInstance } from "../backends/inotify/instance.ts";
 import type { InotifyRecord } from "../backends/inotify/decode.ts";
@@ -94,8 +95,8 @@ export class TreeMarks {
 
   #begin(): void {
     const { directories, files } = this.#orders;
-    const places = [...directories, ...files.map((path) => path.slice(0, path.lastIndexOf("/")))];
-    for (const path of new Set(places)) this.#add(path || "/", true);
+    const places = [...directories, ...files.map((path) => posix.dirname(path))];
+    for (const path of new Set(places)) this.#add(path, true);
     this.readMounts();
   }
 
@@ -250,8 +251,7 @@ export class TreeMarks {
   }
 
   #uncover(point: string): void {
-    const slash = point.lastIndexOf("/");
-    const [parent, name] = [point.slice(0, slash) || "/", point.slice(slash + 1)];
+    const [parent, name] = [posix.dirname(point), posix.basename(point)];
     for (const node of this.#nodes.values()) {
       if (this.#tree.path(node) !== parent) continue;
       const child = this.#tree.child(node, name) ?? this.#tree.add(node, name, -1);

@@ -71,6 +71,19 @@ export function pathText(path: string | URL, verb: string = "watch"): string {
   return text;
 }
 
+/** One path or several as a list. Throws `TypeError` for none, and for what is no path. */
+export function pathList(
+  paths: string | URL | Iterable<string | URL>,
+  verb: string,
+): (string | URL)[] {
+  const isOne = typeof paths !== "object" || paths instanceof URL ||
+    !(Symbol.iterator in (paths ?? {}));
+  const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
+  if (list.length === 0) throw new TypeError(`Cannot ${verb} no path: give at least one`);
+  for (const path of list) pathText(path, verb);
+  return list;
+}
+
 /** An absolute path without `.` and `..`. A final slash is kept: it asks for a directory. Throws `TypeError`. */
 export function absolutePath(libc: Libc, path: string | URL): string {
   const text = pathText(path);

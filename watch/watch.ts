@@ -5,7 +5,7 @@
  */
 
 import { settle, type WatchOptions } from "./options.ts";
-import { pathText } from "./targets.ts";
+import { pathList } from "./targets.ts";
 import { Watcher } from "./watcher.ts";
 
 /**
@@ -41,10 +41,5 @@ export function watch(
   paths: string | URL | Iterable<string | URL>,
   options: WatchOptions = {},
 ): Watcher {
-  const isOne = typeof paths !== "object" || paths instanceof URL ||
-    !(Symbol.iterator in (paths ?? {}));
-  const list = isOne ? [paths as string | URL] : [...paths as Iterable<string | URL>];
-  if (list.length === 0) throw new TypeError("Cannot watch no path: give at least one");
-  for (const path of list) pathText(path);
-  return new Watcher(list, settle(options));
+  return new Watcher(pathList(paths, "watch"), settle(options));
 }

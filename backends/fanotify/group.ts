@@ -21,13 +21,7 @@ import {
   FAN_UNLIMITED_QUEUE,
 } from "../../ffi/abi/fanotify.ts";
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../../ffi/abi/open.ts";
-import {
-  CapabilityError,
-  type SystemError,
-  systemError,
-  type SystemErrorInit,
-  UnsupportedError,
-} from "../../ffi/errno.ts";
+import { CapabilityError, detailsOf, systemError, UnsupportedError } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { readQueue } from "../../ffi/queue.ts";
 import { limitError } from "../limits.ts";
@@ -36,7 +30,8 @@ import { FanotifyBatch } from "./decode.ts";
 /** What a mark is put on. */
 export type MarkTarget = "inode" | "mount" | "filesystem";
 
-const TARGETS: Readonly<Record<MarkTarget, number>> = {
+/** Its flag of fanotify_mark(2). */
+export const MARK_TARGETS: Readonly<Record<MarkTarget, number>> = {
   inode: FAN_MARK_INODE,
   mount: FAN_MARK_MOUNT,
   filesystem: FAN_MARK_FILESYSTEM,
@@ -108,14 +103,14 @@ export class FanotifyGroup {
       const error = systemError(libc, "open fanotify", { syscall: "fanotify_init" });
       if (error.errno === EPERM) {
         throw new CapabilityError(error.message, {
-          ...about(error),
+          ...detailsOf(error),
           hint: "without file handles fanotify needs CAP_SYS_ADMIN; run as root, or use inotify",
         });
       }
       throw error.errno === EMFILE
         ? limitError(libc, "fanotify/max_user_groups", error)
         : new UnsupportedError(error.message, {
-          ...about(error),
+          ...detailsOf(error),
           hint:
             "fanotify with file names and targets needs Linux 5.17 (or 5.15.154, 5.10.220); use inotify",
         });
@@ -156,7 +151,7 @@ export class FanotifyGroup {
     flags = 0,
   ): void {
     const libc = this.#libc;
-    const all = FAN_MARK_ADD | TARGETS[target] | flags;
+    const all = FAN_MARK_ADD | MARK_TARGETS[target] | flags;
     if (libc.fanotify_mark(this.fd, all, BigInt(mask >>> 0), AT_FDCWD, path) === 0) return;
     const errno = libc.errno();
     const error = systemError(libc, `mark the ${target} of ${shown}`, {
@@ -169,14 +164,14 @@ export class FanotifyGroup {
         throw limitError(libc, "fanotify/max_user_marks", error);
       case EPERM:
         throw new CapabilityError(error.message, {
-          ...about(error),
+          ...detailsOf(error),
           hint: `a mark on a ${target} needs CAP_SYS_ADMIN; run as root, or use inotify`,
         });
       case ENODEV:
       case EOPNOTSUPP:
       case EXDEV:
         throw new UnsupportedError(error.message, {
-          ...about(error),
+          ...detailsOf(error),
           hint: "this filesystem cannot be watched as a whole by fanotify; use inotify",
         });
     }
@@ -185,7 +180,7 @@ export class FanotifyGroup {
 
   /** `fanotify_mark(FAN_MARK_REMOVE)`. A mark that is not there any more is what was asked for. */
   unmark(target: MarkTarget, mask: number, path: Uint8Array<ArrayBuffer>): void {
-    const flags = FAN_MARK_REMOVE | TARGETS[target];
+    const flags = FAN_MARK_REMOVE | MARK_TARGETS[target];
     this.#libc.fanotify_mark(this.fd, flags, BigInt(mask >>> 0), AT_FDCWD, path);
   }
 
@@ -208,13 +203,4 @@ export class FanotifyGroup {
   close(): void {
     this.#libc.close(this.fd);
   }
-}
-
-function about(error: SystemError): SystemErrorInit {
-  return {
-    errno: error.errno,
-    syscall: error.syscall,
-    ...(error.path === undefined ? {} : { path: error.path }),
-    cause: error,
-  };
 }

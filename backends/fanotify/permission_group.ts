@@ -19,11 +19,8 @@ import {
   FAN_INFO,
   FAN_MARK_ADD,
   FAN_MARK_EVICTABLE,
-  FAN_MARK_FILESYSTEM,
   FAN_MARK_IGNORED_MASK,
   FAN_MARK_IGNORED_SURV_MODIFY,
-  FAN_MARK_INODE,
-  FAN_MARK_MOUNT,
   FAN_MARK_REMOVE,
   FAN_MODIFY,
   FAN_NONBLOCK,
@@ -42,18 +39,12 @@ import {
 import { FIONREAD } from "../../ffi/abi/ioctl.ts";
 import { AT_FDCWD, O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../ffi/abi/open.ts";
 import { SYS_ioctl } from "../../ffi/abi/syscall.ts";
-import {
-  CapabilityError,
-  type SystemError,
-  systemError,
-  type SystemErrorInit,
-  UnsupportedError,
-} from "../../ffi/errno.ts";
+import { CapabilityError, detailsOf, systemError, UnsupportedError } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { readQueue } from "../../ffi/queue.ts";
 import { limitError } from "../limits.ts";
 import type { FanotifyBatch } from "./decode.ts";
-import type { MarkTarget } from "./group.ts";
+import { MARK_TARGETS, type MarkTarget } from "./group.ts";
 
 /** What can be asked about. */
 export type Operation = "open" | "exec" | "read" | "access";
@@ -83,12 +74,6 @@ export type Priority = "content" | "pre-content";
 const CLASSES: Readonly<Record<Priority, number>> = {
   content: FAN_CLASS_CONTENT,
   "pre-content": FAN_CLASS_PRE_CONTENT,
-};
-
-const TARGETS: Readonly<Record<MarkTarget, number>> = {
-  inode: FAN_MARK_INODE,
-  mount: FAN_MARK_MOUNT,
-  filesystem: FAN_MARK_FILESYSTEM,
 };
 
 /**
@@ -150,7 +135,7 @@ export class PermissionGroup {
     const error = systemError(libc, "guard", { syscall: "fanotify_init" });
     if (error.errno === EPERM) {
       throw new CapabilityError(error.message, {
-        ...about(error),
+        ...detailsOf(error),
         hint: `to be asked needs CAP_SYS_ADMIN${
           audit ? ", and CAP_AUDIT_WRITE for the audit log" : ""
         }; run as root`,
@@ -158,7 +143,7 @@ export class PermissionGroup {
     }
     if (error.errno === EMFILE) throw limitError(libc, "fanotify/max_user_groups", error);
     throw new UnsupportedError(error.message, {
-      ...about(error),
+      ...detailsOf(error),
       hint: audit
         ? "the audit log needs a kernel with CONFIG_AUDITSYSCALL; leave audit out"
         : "the kernel needs CONFIG_FANOTIFY_ACCESS_PERMISSIONS",
@@ -170,7 +155,7 @@ export class PermissionGroup {
    * does not ask for that: /proc for nothing, all but ext4, xfs and btrfs not for `"access"`.
    */
   mark(target: MarkTarget, mask: number, path: Uint8Array<ArrayBuffer>, shown: string): void {
-    if (this.#mark(FAN_MARK_ADD | TARGETS[target], mask, AT_FDCWD, path)) return;
+    if (this.#mark(FAN_MARK_ADD | MARK_TARGETS[target], mask, AT_FDCWD, path)) return;
     const error = systemError(this.#libc, `guard the ${target} of ${shown}`, {
       syscall: "fanotify_mark",
       path: shown,
@@ -178,13 +163,13 @@ export class PermissionGroup {
     if (error.code === "ENOSPC") throw limitError(this.#libc, "fanotify/max_user_marks", error);
     if (error.code === "EPERM") {
       throw new CapabilityError(error.message, {
-        ...about(error),
+        ...detailsOf(error),
         hint: `a mark on a ${target} needs CAP_SYS_ADMIN; run as root`,
       });
     }
     if (["EINVAL", "EOPNOTSUPP", "ENODEV", "EXDEV"].includes(error.code)) {
       throw new UnsupportedError(error.message, {
-        ...about(error),
+        ...detailsOf(error),
         hint: (mask & FAN_PRE_ACCESS) !== 0
           ? 'on "access" needs Linux 6.14, and ext4, xfs or btrfs'
           : "this filesystem asks nobody for permission",
@@ -195,7 +180,7 @@ export class PermissionGroup {
 
   /** `fanotify_mark(FAN_MARK_REMOVE)`. A mark that is not there any more is what was asked for. */
   unmark(target: MarkTarget, mask: number, path: Uint8Array<ArrayBuffer>): void {
-    this.#mark(FAN_MARK_REMOVE | TARGETS[target], mask, AT_FDCWD, path);
+    this.#mark(FAN_MARK_REMOVE | MARK_TARGETS[target], mask, AT_FDCWD, path);
   }
 
   /**
@@ -311,12 +296,3 @@ export class PermissionGroup {
 
 /** The largest request: `struct fanotify_event_metadata`, and the range record of FAN_PRE_ACCESS. */
 export const REQUEST_SIZE: number = fanotify_event_metadata.size + 24;
-
-function about(error: SystemError): SystemErrorInit {
-  return {
-    errno: error.errno,
-    syscall: error.syscall,
-    ...(error.path === undefined ? {} : { path: error.path }),
-    cause: error,
-  };
-}
