@@ -42,7 +42,7 @@ import {
   WORD,
 } from "./protocol.ts";
 import { GuardRequest, type RequestContext } from "./request.ts";
-import { openFileDirectory, OpenFiles } from "./request_facts.ts";
+import { openFileDirectory, OpenFiles } from "../backends/fanotify/open_files.ts";
 import { BEAT } from "./responder.ts";
 import { WORKER_SOURCE } from "./worker_source.ts";
 

@@ -17,7 +17,7 @@ import { type FileVersion, fileVersion } from "./cache.ts";
 import { checkTime } from "./options.ts";
 import type { Clock, PendingRequests } from "./pending.ts";
 import type { Ask, ByteRange } from "./protocol.ts";
-import type { FilePath, OpenFiles } from "./request_facts.ts";
+import type { FilePath, OpenFiles } from "../backends/fanotify/open_files.ts";
 
 /** Bytes that the stream reads at once. */
 const CHUNK = 64 * 1024;

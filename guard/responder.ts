@@ -40,7 +40,8 @@ import {
   SharedMemory,
   WORD,
 } from "./protocol.ts";
-import { isBeingStarted, OpenFiles, RequestFacts } from "./request_facts.ts";
+import { OpenFiles } from "../backends/fanotify/open_files.ts";
+import { isBeingStarted, RequestFacts } from "./request_facts.ts";
 import { RuleSet } from "./rules.ts";
 import { TreeMarks } from "./tree_marks.ts";
 

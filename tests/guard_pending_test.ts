@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import { Clock, msUntil, PendingRequests, SLOTS } from "../guard/pending.ts";
 import { type Ask, SharedMemory } from "../guard/protocol.ts";
 import { GuardRequest } from "../guard/request.ts";
-import { OpenFiles } from "../guard/request_facts.ts";
+import { OpenFiles } from "../backends/fanotify/open_files.ts";
 import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import type { Libc } from "../ffi/port.ts";
 import { moduleFile, TemporaryDirectory, within } from "./runtime.ts";

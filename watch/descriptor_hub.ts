@@ -7,30 +7,33 @@
 
 import { FanotifyRecord } from "../backends/fanotify/decode.ts";
 import { FanotifyGroup, type GroupWish } from "../backends/fanotify/group.ts";
+import { openFileDirectory, OpenFiles } from "../backends/fanotify/open_files.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { fanotifyKinds, fanotifyMask, ON_MOUNT } from "../classify/fanotify.ts";
 import { FAN_ONDIR, FAN_Q_OVERFLOW } from "../ffi/abi/fanotify.ts";
 import { UnsupportedError } from "../ffi/errno.ts";
-import { fileStatus, readLink } from "../ffi/file.ts";
+import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import type { Reactor } from "../ffi/reactor.ts";
-import { bytesUnlessText, cString, decodeText, encodeText } from "../ffi/text.ts";
+import { cString } from "../ffi/text.ts";
 import { Backlog, type Pending } from "./backlog.ts";
 import { type Circumstances, circumstances, type Feed } from "./feed.ts";
 import { Hub } from "./hub.ts";
-
-/** What the kernel appends to the path of an open file whose name is gone (proc_pid_fd(5)). */
-const DELETED = encodeText(" (deleted)");
 
 /** The hub of marks on mounts. A feed's home is its mount point. */
 export class DescriptorHub extends Hub<string> {
   readonly group: FanotifyGroup;
   readonly #backlog: Backlog;
+  /** The directory of the open files. */
+  readonly #directory: number;
+  readonly #files: OpenFiles;
 
   constructor(libc: Libc, reactor: Reactor, wish: GroupWish) {
     super(libc, reactor);
     this.group = new FanotifyGroup(libc, { ...wish, descriptors: true });
     this.#backlog = new Backlog(libc, this.group);
+    this.#directory = openFileDirectory(libc);
+    this.#files = new OpenFiles(libc, this.#directory);
     this.start();
   }
 
@@ -73,6 +76,7 @@ export class DescriptorHub extends Hub<string> {
 
   protected override closeQueue(): void {
     this.group.close();
+    if (this.#directory >= 0) this.libc.close(this.#directory);
   }
 
   protected override turn(): boolean {
@@ -116,13 +120,10 @@ export class DescriptorHub extends Hub<string> {
   }
 
   #happened({ fd, bits }: FanotifyRecord, about: Circumstances): void {
-    const status = fileStatus(this.libc, cString(""), fd);
-    const bytes = this.#pathOf(fd, status?.links === 0);
-    this.libc.close(fd);
-    const path = decodeText(bytes);
-    const pathBytes = bytesUnlessText(bytes, 0, bytes.length, path);
+    const { path, pathBytes } = this.#files.path(fd);
     // Without handles the kernel asks for FAN_ONDIR, but never sends it (fanotify(7)).
-    const isDirectory = status?.type === "directory";
+    const isDirectory = fileStatus(this.libc, cString(""), fd)?.type === "directory";
+    this.libc.close(fd);
     for (const feed of this.#feedsOf(path)) {
       for (const kind of fanotifyKinds(bits)) {
         const event = feed.event(kind, path, isDirectory, about);
@@ -131,14 +132,6 @@ export class DescriptorHub extends Hub<string> {
         if (pathBytes !== undefined) event.pathBytes = pathBytes;
       }
     }
-  }
-
-  /** The path of the file as it is now, or was when its name was removed. */
-  #pathOf(fd: number, isRemoved: boolean): Uint8Array<ArrayBuffer> {
-    const path = readLink(this.libc, `/proc/self/fd/${fd}`)?.slice() ?? encodeText("?");
-    const end = path.length - DELETED.length;
-    const isMarked = isRemoved && end > 0 && DELETED.every((byte, i) => path[end + i] === byte);
-    return isMarked ? path.subarray(0, end) : path;
   }
 
   /** Those who watch the mount that the path is on: of the mount points above it the longest. */
