@@ -6,7 +6,7 @@
 
 import { posix } from "node:path";
 import type { Backend, BackendSession, Coverage } from "../backends/backend.ts";
-import { type EventInit, FileEvent, type WatchEvent } from "../classify/event.ts";
+import { type EventInit, FileEvent } from "../classify/event.ts";
 import { SystemError, WatchLimitError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
@@ -18,6 +18,7 @@ import type { Settings } from "./options.ts";
 import { openFollowing } from "./links.ts";
 import { openLasting } from "./missing.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
+import { EventStream } from "./event_stream.ts";
 import { EventQueue } from "./queue.ts";
 import { onMountChanges } from "./mount_changes.ts";
 import { type SaveOutlet, SaveStage } from "./save_stage.ts";
@@ -70,14 +71,13 @@ interface Place {
  *   others who are faster, a `lost` event says so.
  * - **Every end gives back everything.** `break`, `return`, an exception in the loop, `close()`, the signal.
  */
-export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
+export class Watcher extends EventStream {
   /**
    * Settles once: resolves when every change from now on is reported, rejects with the `SystemError` that prevented it, or
    * with an `AbortError` when the watcher was closed before.
    */
   readonly ready: Promise<void>;
   readonly #settings: Settings;
-  readonly #queue: EventQueue;
   /** What is not watched below each path that was asked for. */
   readonly #leftOut = new Map<string, readonly LeftOut[]>();
   #places: Place[] = [];
@@ -90,15 +90,14 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #remounting: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
   #losses = 0;
-  #isIterated = false;
   #closing: Promise<void> | undefined;
   readonly #abort = (): void => void this.close();
 
   /** Begins to arm at once. Use {@linkcode watch}. */
   constructor(paths: readonly (string | URL)[], settings: Settings) {
+    super(new EventQueue(settings.queue === "kernel"), "watcher");
     this.#settings = settings;
-    this.#queue = new EventQueue(settings.queue === "kernel");
-    this.#queue.onRoom = () => {
+    this.queue.onRoom = () => {
       for (const { session } of this.#places) session.resume?.();
     };
     const { signal } = settings;
@@ -310,7 +309,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   #sink(path: string, name?: string): Sink {
     return new Sink(
-      this.#queue,
+      this.queue,
       path,
       this.#settings,
       this.#failed,
@@ -324,7 +323,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
   /** Ends the stream after all that was read. */
   #end(failure?: { readonly error: unknown }): void {
     for (const { sink } of this.#places) sink.flush();
-    this.#queue.end(failure);
+    this.queue.end(failure);
   }
 
   readonly #failed = (error: unknown): void => {
@@ -360,11 +359,11 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     if (!isKind(event.kind)) {
       throw new TypeError(`Cannot inject ${JSON.stringify(event.kind)}: no such kind`);
     }
-    if (this.#isOpen) this.#queue.push([FileEvent.from(event, Date.now(), "user")], event.path);
+    if (this.#isOpen) this.queue.push([FileEvent.from(event, Date.now(), "user")], event.path);
   }
 
   /** Ends the watch and gives back every watch, mark, file descriptor and thread. Always the same promise. */
-  close(): Promise<void> {
+  override close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#closing = this.#close();
       this.#closing.catch(() => {}); // told to whoever awaits it
@@ -391,11 +390,6 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
-  /** {@linkcode close}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
   /** What is covered by what, and what is not. */
   coverage(): Coverage[] {
     const covered = this.#places.map(({ path, target, backend, session }): Coverage => ({
@@ -420,7 +414,7 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
 
   /** Counters since the watcher was made. */
   stats(): WatcherStats {
-    const { events, dropped, highWater } = this.#queue.stats;
+    const { events, dropped, highWater } = this.queue.stats;
     const sessions = this.#places.map(({ session }) => session);
     const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
     return {
@@ -432,70 +426,6 @@ export class Watcher implements AsyncIterable<WatchEvent>, AsyncDisposable {
       watches: sum(this.coverage().map(({ watches }) => watches)),
       names: sum(sessions.map((session) => "names" in session ? session.names() : 0)),
     };
-  }
-
-  /** What each read gave, as one array. */
-  batches(): AsyncIterableIterator<readonly WatchEvent[]> {
-    this.#claim();
-    const queue = this.#queue;
-    return this.#iterator(async () => {
-      const value = await queue.take();
-      return value === undefined ? END : { done: false, value };
-    });
-  }
-
-  /** Event by event. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
-    this.#claim();
-    const queue = this.#queue;
-    let batch: readonly WatchEvent[] = [];
-    let at = 0;
-    const refill = async (): Promise<IteratorResult<WatchEvent, undefined>> => {
-      while (at >= batch.length) {
-        const next = await queue.take();
-        if (next === undefined) return END;
-        batch = next;
-        at = 0;
-      }
-      return { done: false, value: batch[at++]! };
-    };
-    // Calls of next() may overlap; they are answered in their order.
-    let waiting = 0;
-    let last: Promise<unknown> = Promise.resolve();
-    const wait = (): Promise<IteratorResult<WatchEvent, undefined>> => {
-      waiting++;
-      const result = last.then(refill).finally(() => waiting--);
-      last = result.catch(() => {});
-      return result;
-    };
-    return this.#iterator(() =>
-      waiting === 0 && at < batch.length
-        ? Promise.resolve({ done: false, value: batch[at++]! })
-        : wait()
-    );
-  }
-
-  #claim(): void {
-    if (this.#isIterated) throw new TypeError("Cannot iterate the watcher: it is already iterated");
-    this.#isIterated = true;
-  }
-
-  #iterator<T>(next: () => Promise<IteratorResult<T, undefined>>): AsyncIterableIterator<T> {
-    const end = async (): Promise<IteratorResult<T, undefined>> => {
-      this.#queue.clear();
-      await this.close();
-      return END;
-    };
-    const iterator: AsyncIterableIterator<T> = {
-      next,
-      return: end,
-      throw: async (error) => {
-        await end();
-        throw error;
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
   }
 }
 
@@ -512,8 +442,6 @@ async function settled({ session }: Place): Promise<void> {
 function withoutSlash(path: string): string {
   return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
 }
-
-const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 function isName(target: Target): target is Target & { readonly only: string } {
   return target.only !== undefined;
