@@ -1,0 +1,269 @@
+/**
+ * Events find the audited deeds that raised them, in their order, and none finds another's.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Correlation, type Deed, HOLD } from "../classify/correlation.ts";
+import { type Actor, FileEvent } from "../classify/event.ts";
+import type { Kind } from "../classify/kinds.ts";
+
+/** When things happen that are not about time, in ms since the epoch. */
+const NOW = 1_000_000;
+
+function actor(pid: number, more: Partial<Actor> = {}): Actor {
+  return { pid, self: false, confidence: "exact", ...more };
+}
+
+function event(kind: Kind, path: string, more: Partial<FileEvent> = {}): FileEvent {
+  return FileEvent.from({ kind, path, ...more }, NOW, "inotify");
+}
+
+function deed(kind: Kind, path: string, pid: number, more: Partial<Deed> = {}): Deed {
+  return {
+    kind,
+    path,
+    time: NOW,
+    actor: actor(pid, { loginUid: 1000, syscall: "call" }),
+    attributes: {},
+    opensForWriting: false,
+    ...more,
+  };
+}
+
+/** What is told in the end of events that are read at the same time, and of deeds that come `later` or came before. */
+function told(
+  events: readonly FileEvent[],
+  deeds: readonly Deed[],
+  later: boolean,
+): (readonly [string, string, number | undefined, string | undefined])[] {
+  const join = new Correlation<FileEvent>();
+  if (!later) { for (const one of deeds) join.add(one, 0); }
+  join.push(events, NOW - 5, 0);
+  if (later) { for (const one of deeds) join.add(one, 0); }
+  return join.flush().map(({ kind, path, actor }) => [kind, path, actor?.pid, actor?.confidence]);
+}
+
+interface Case {
+  readonly title: string;
+  readonly events: readonly FileEvent[];
+  readonly deeds: readonly Deed[];
+  readonly pids: readonly (number | undefined)[];
+  readonly confidence?: readonly (string | undefined)[];
+}
+
+const CASES: readonly Case[] = [
+  {
+    title: "names that come and go are of one deed each, in their order",
+    events: [event("create.file", "/a"), event("remove.file", "/a"), event("create", "/a")],
+    deeds: [
+      deed("create.file", "/a", 1),
+      deed("remove.file", "/a", 2),
+      deed("create.file", "/a", 3),
+    ],
+    pids: [1, 2, 3],
+  },
+  {
+    title: "a rename has both names",
+    events: [event("rename", "/b", { from: "/a" })],
+    deeds: [deed("rename", "/b", 1, { from: "/c" }), deed("rename", "/b", 2, { from: "/a" })],
+    pids: [2],
+  },
+  {
+    title: "what comes in and what goes out have one name",
+    events: [event("rename.in", "/w/b"), event("rename.out", "/w/c")],
+    deeds: [
+      deed("rename", "/w/b", 1, { from: "/b" }),
+      deed("rename", "/c", 2, { from: "/w/c" }),
+    ],
+    pids: [1, 2],
+  },
+  {
+    title: "an exchange is one deed and two events",
+    events: [event("rename", "/b", { from: "/a" }), event("rename.in", "/a")],
+    deeds: [deed("rename", "/b", 1, { from: "/a", attributes: { exchange: true } })],
+    pids: [1, 1],
+  },
+  {
+    title: "what goes out was not moved from there before",
+    events: [event("rename", "/w/b", { from: "/w/a" }), event("rename.out", "/w/a")],
+    deeds: [
+      deed("rename", "/w/b", 1, { from: "/w/a" }),
+      deed("rename", "/x", 2, { from: "/w/a" }),
+    ],
+    pids: [1, 2],
+  },
+  {
+    title: "merged changes by one process are its own",
+    events: [event("modify.metadata", "/a")],
+    deeds: [
+      deed("modify.metadata.permissions", "/a", 7),
+      deed("modify.metadata.ownership", "/a", 7),
+    ],
+    pids: [7],
+    confidence: ["likely"],
+  },
+  {
+    title: "merged changes by several processes are by one of them",
+    events: [event("modify.metadata", "/a")],
+    deeds: [
+      deed("modify.metadata.permissions", "/a", 7),
+      deed("modify.metadata.permissions", "/a", 8),
+    ],
+    pids: [8],
+    confidence: ["ambiguous"],
+  },
+  {
+    title: "the values tell by whom",
+    events: [
+      event("modify.metadata.permissions", "/a", { attributes: { after: { mode: 0o600 } } }),
+    ],
+    deeds: [
+      deed("modify.metadata.permissions", "/a", 7, { attributes: { after: { mode: 0o600 } } }),
+      deed("modify.metadata.permissions", "/a", 8, { attributes: { after: { mode: 0o640 } } }),
+    ],
+    pids: [7],
+    confidence: ["likely"],
+  },
+  {
+    title: "of two kinds of changes each has its own deed",
+    events: [
+      event("modify.metadata.permissions", "/a"),
+      event("modify.metadata.ownership", "/a"),
+    ],
+    deeds: [
+      deed("modify.metadata.ownership", "/a", 7),
+      deed("modify.metadata.permissions", "/a", 8),
+    ],
+    pids: [8, 7],
+  },
+  {
+    title: "who opens for writing just before is likely to write",
+    events: [event("create.file", "/a"), event("modify.data", "/a")],
+    deeds: [deed("create.file", "/a", 1, { opensForWriting: true })],
+    pids: [1, 1],
+    confidence: ["likely", "likely"],
+  },
+  {
+    title: "of two who can write it is one",
+    events: [event("modify.data", "/a")],
+    deeds: [
+      deed("access.open", "/a", 1, { opensForWriting: true }),
+      deed("access.open", "/a", 2, { opensForWriting: true }),
+    ],
+    pids: [2],
+    confidence: ["ambiguous"],
+  },
+  {
+    title: "who opened it long ago may have closed it",
+    events: [event("modify.data", "/a")],
+    deeds: [deed("access.open", "/a", 1, { opensForWriting: true, time: NOW - 60_000 })],
+    pids: [1],
+    confidence: ["ambiguous"],
+  },
+  {
+    title: "a writer goes on when the file is renamed",
+    events: [event("modify.data", "/b"), event("modify.data", "/a")],
+    deeds: [
+      deed("access.open", "/a", 1, { opensForWriting: true }),
+      deed("rename", "/b", 2, { from: "/a" }),
+    ],
+    pids: [1, undefined],
+    confidence: ["likely", undefined],
+  },
+  {
+    title: "links change with the name",
+    events: [event("remove.file", "/a"), event("modify.metadata.links", "/b")],
+    deeds: [deed("remove.file", "/a", 4)],
+    pids: [4, 4],
+  },
+  {
+    title: "a deed before the time of the event is another's",
+    events: [event("create.file", "/a"), event("modify.metadata", "/a")],
+    deeds: [
+      deed("create.file", "/a", 1, { time: NOW - 1000 }),
+      deed("modify.metadata.times", "/a", 1, { time: NOW - 1000 }),
+    ],
+    pids: [undefined, undefined],
+    confidence: [undefined, undefined],
+  },
+  {
+    title: "neither another name nor another act",
+    events: [event("create.file", "/a"), event("remove.file", "/b")],
+    deeds: [deed("create.file", "/b", 1), deed("remove.file", "/a", 1)],
+    pids: [undefined, undefined],
+    confidence: [undefined, undefined],
+  },
+];
+
+for (const { title, events, deeds, pids, confidence } of CASES) {
+  for (const later of [false, true]) {
+    test(`${title}${later ? ", deeds last" : ""}`, () => {
+      const fresh = events.map((one) => FileEvent.from(one, NOW, "inotify"));
+      const expected = events.map(({ kind, path }, at) => [
+        kind,
+        path,
+        pids[at],
+        confidence === undefined ? "likely" : confidence[at],
+      ]);
+      assert.deepEqual(told(fresh, deeds, later), expected);
+    });
+  }
+}
+
+test("the kernel's word on who it was is completed, and not replaced", () => {
+  const join = new Correlation<FileEvent>();
+  const known = actor(5, { exe: "/bin/x" });
+  join.push([event("create.file", "/a", { actor: known })], NOW - 5, 0);
+  join.add(deed("create.file", "/a", 6), 0);
+  assert.deepEqual(join.take(0), [], "another process's deed is not this one's");
+  join.add(deed("create.file", "/a", 5), 0);
+  const [one] = join.take(0);
+  assert.deepEqual({ ...one!.actor }, { ...known, loginUid: 1000, syscall: "call" });
+});
+
+test("what waits holds up what is behind it, for HOLD ms", () => {
+  const join = new Correlation<FileEvent>();
+  join.push([event("create.file", "/a")], NOW, 50);
+  join.push([event("create.file", "/b"), event("lost", "/")], NOW, 60);
+  join.add(deed("create.file", "/b", 2), 60);
+  assert.equal(join.due, 50 + HOLD);
+  assert.deepEqual(join.take(50 + HOLD - 1), []);
+  const last = join.take(50 + HOLD).map(({ path, actor }) => [path, actor?.pid]);
+  assert.deepEqual(last, [["/a", undefined], ["/b", 2], ["/", undefined]]);
+  assert.deepEqual([join.size, join.due], [0, Infinity]);
+});
+
+test("what may be merged waits for more deeds, but not as long", () => {
+  const join = new Correlation<FileEvent>();
+  join.push([event("modify.metadata", "/a")], NOW, 50);
+  join.add(deed("modify.metadata.times", "/a", 3), 55);
+  assert.equal(join.due, 75);
+  const [one] = join.take(75);
+  assert.equal(one!.actor?.pid, 3);
+});
+
+test("what nobody audits does not wait", () => {
+  const join = new Correlation<FileEvent>();
+  const synthetic = event("create.file", "/a");
+  synthetic.synthetic = true;
+  join.push([synthetic, event("user.hello", "/"), event("access.read", "/a")], NOW, 0);
+  assert.equal(join.take(0).length, 3);
+});
+
+test("deeds that nobody asks for are forgotten", () => {
+  const join = new Correlation<FileEvent>();
+  for (let at = 0; at < 300_000; at++) {
+    join.add(deed("create.file", `/f${at}`, at + 1), 0);
+  }
+  for (let at = 0; at < 100_000; at++) {
+    join.add(deed("modify.metadata.times", "/one", at + 1), 0);
+  }
+  join.push([event("create.file", "/f0")], NOW, 0);
+  join.push([event("modify.metadata.times", "/one")], NOW, 0);
+  const [first, second] = join.flush();
+  assert.equal(first!.actor, undefined);
+  assert.deepEqual([second!.actor?.pid, second!.actor?.confidence], [100_000, "ambiguous"]);
+});
