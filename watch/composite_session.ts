@@ -25,6 +25,10 @@ export abstract class CompositeSession {
     return this.sessions.reduce((sum, session) => sum + session.names(), 0);
   }
 
+  caughtUpAt(): number {
+    return Math.min(Date.now(), ...this.sessions.map((session) => session.caughtUpAt()));
+  }
+
   async settled(): Promise<void> {
     await Promise.all(this.sessions.map((session) => session.settled()));
   }

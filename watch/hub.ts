@@ -21,6 +21,7 @@ export abstract class Hub<Home> {
   protected readonly reactor: Reactor;
   /** Those who are fed. */
   protected readonly homes: Map<Feed, Home> = new Map();
+  #caughtUpAt = Date.now();
   #settling: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the timer is due, on the clock of `performance.now()`. */
@@ -69,9 +70,11 @@ export abstract class Hub<Home> {
     const turns = new Turns(SLICE);
     try {
       while (!this.#closed && !this.isFull()) {
+        const now = Date.now();
         const more = this.turn();
         for (const feed of this.homes.keys()) feed.flush();
         if (!more) {
+          this.#caughtUpAt = now;
           this.reactor.arm(this.fd);
           break;
         }
@@ -125,6 +128,11 @@ export abstract class Hub<Home> {
   /** What was queued is processed. */
   protected caughtUp(): void {
     this.#settle();
+  }
+
+  /** When nothing was queued last, in ms since the epoch: what is told now happened later. */
+  get caughtUpAt(): number {
+    return this.#caughtUpAt;
   }
 
   #settle(): void {

@@ -33,6 +33,8 @@ export interface HubSession extends BackendSession {
   names(): number;
   /** Resolves once everything was processed that is queued now. */
   settled(): Promise<void>;
+  /** When nothing was queued last, in ms since the epoch. */
+  caughtUpAt(): number;
   /** What is covered below it as a path of its own. */
   followed?(): readonly Coverage[];
 }
@@ -54,7 +56,7 @@ interface Way {
 
 /** What feeds a feed: a hub, or what is its alone. */
 type Source =
-  & Pick<Hub<unknown>, "marks" | "bytesRead" | "resume" | "settled" | "remove">
+  & Pick<Hub<unknown>, "marks" | "bytesRead" | "caughtUpAt" | "resume" | "settled" | "remove">
   & Partial<Pick<Hub<unknown>, "isBehind">>
   & Partial<Pick<Hub<unknown>, "gaps">>;
 
@@ -281,6 +283,7 @@ function session(
     coverage: () => ({ by: way.by, watches: hub.marks(feed), gaps: gaps() }),
     bytesRead: () => hub.bytesRead,
     settled: () => hub.settled(),
+    caughtUpAt: () => hub.caughtUpAt,
     names: () => feed.recovery?.names ?? 0,
     renamed: (from, to) => feed.renamed(from, to),
     resume() {

@@ -39,6 +39,7 @@ export class Poller {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   readonly bytesRead = 0;
+  readonly caughtUpAt = 0;
 
   constructor(libc: Libc, feed: Feed) {
     this.#libc = libc;

@@ -45,11 +45,9 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
   /** What could not be armed. */
   protected readonly uncovered: Uncovered<Mark> = new Uncovered(this.libc, this.tree, {
     wanting: (node) => this.isLinked(node) ? this.feedsOf(node) : NOBODY,
-    caughtUpAt: () => this.#caughtUpAt,
+    caughtUpAt: () => this.caughtUpAt,
     runLater: (delay) => this.runLater(delay),
   });
-  /** When all that was queued had been read, in ms since the epoch. */
-  #caughtUpAt = Date.now();
   /** Since when events may be missing; undefined while none are. */
   #lostSince: number | undefined;
   /** Whether the tree is being repaired, and whether more was lost meanwhile. */
@@ -389,7 +387,6 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
   }
 
   protected override caughtUp(): void {
-    this.#caughtUpAt = Date.now();
     for (const feed of this.homes.keys()) feed.recovery?.caughtUp();
     this.allTold();
     this.#lookInto([...this.#deferred]);
@@ -458,7 +455,7 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
   protected override lostAll(reason: string): void {
     super.lostAll(reason);
     for (const feed of this.homes.keys()) feed.recovery?.lostSome();
-    this.#lostSince = Math.min(this.#lostSince ?? Infinity, this.#caughtUpAt);
+    this.#lostSince = Math.min(this.#lostSince ?? Infinity, this.caughtUpAt);
     this.forgetPlaces();
     // What was known is no better than nothing: a name may be another directory's by now, and a directory anywhere.
     for (const home of new Set(this.homes.values())) this.#forgetBelow(home);

@@ -1,0 +1,86 @@
+/**
+ * {@linkcode Correlation} on the way of all of a watcher's events to the queue: with a clock, and the queue's limits.
+ *
+ * @module
+ */
+
+import type { AuditEvent } from "../classify/audit.ts";
+import { Correlation } from "../classify/correlation.ts";
+import { type EventInit, FileEvent } from "../classify/event.ts";
+import { CAPACITY, type EventQueue } from "./queue.ts";
+
+/** Where events are from. */
+export interface Source {
+  /** The watched path. */
+  readonly path: string;
+  /** Called with events that the consumer does not get. */
+  readonly onDropped?: ((events: readonly FileEvent[]) => void) | undefined;
+}
+
+/** What is told may have happened that much before the time since when it should have, in ms: hubs hold back a little. */
+const SLACK = 50;
+
+/** Holds events until it is known who did it. */
+export class Attribution {
+  readonly #queue: EventQueue;
+  readonly #join = new Correlation<FileEvent>();
+  readonly #sources = new WeakMap<FileEvent, Source>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #due = Infinity;
+
+  constructor(queue: EventQueue) {
+    this.#queue = queue;
+  }
+
+  /** Whether the queue has no room for what is held. */
+  get isFull(): boolean {
+    return this.#queue.isFull || this.#join.size >= CAPACITY;
+  }
+
+  /** Events that happened after `since`, in ms since the epoch. */
+  push(events: readonly FileEvent[], since: number, source: Source): void {
+    for (const event of events) this.#sources.set(event, source);
+    const earliest = events.reduce((time, event) => Math.min(time, event.time), since);
+    this.#join.push(events, earliest - SLACK, performance.now());
+    this.#tell();
+  }
+
+  /** What somebody did; the path is spelled as events spell it. */
+  heard(event: AuditEvent): void {
+    this.#join.add(event, performance.now());
+    this.#tell();
+  }
+
+  /** Tells all that is held. */
+  flush(): void {
+    this.#release(this.#join.flush());
+    clearTimeout(this.#timer);
+    this.#due = Infinity;
+  }
+
+  #tell(): void {
+    // Timers may be early by a fraction of a millisecond.
+    this.#release(this.#join.take(performance.now() + 1));
+    const { due } = this.#join;
+    if (due === this.#due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    if (due === Infinity) return;
+    this.#timer = setTimeout(() => {
+      this.#due = Infinity;
+      this.#tell();
+    }, Math.max(0, due - performance.now()));
+  }
+
+  /** Those of one source together: they are a batch. */
+  #release(events: readonly FileEvent[]): void {
+    for (let start = 0; start < events.length;) {
+      const source = this.#sources.get(events[start]!)!;
+      let end = start + 1;
+      while (end < events.length && this.#sources.get(events[end]!) === source) end++;
+      const batch = events.slice(start, end);
+      if (!this.#queue.push(batch, source.path)) source.onDropped?.(batch);
+      start = end;
+    }
+  }
+}
