@@ -23,6 +23,8 @@ export interface Actor {
   readonly loginUid?: number;
   /** The login session. */
   readonly session?: number;
+  /** The terminal: `"pts0"`. */
+  readonly tty?: string;
   /** The first 15 bytes of the thread's name. */
   readonly comm?: string;
   /** The executable. */

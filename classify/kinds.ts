@@ -34,6 +34,7 @@ export const KINDS = [
   "access.read",
   "access.close.write",
   "access.close.nowrite",
+  "access.failed",
   "mount.attach",
   "mount.detach",
   "mount.move",

@@ -1,0 +1,146 @@
+/**
+ * A record of the kernel's audit system, and the records of one event.
+ *
+ * @module
+ */
+
+import { AUDIT_RECORD } from "../../ffi/abi/audit_types.ts";
+import { decodeText, latin1Bytes } from "../../ffi/text.ts";
+import { bytesUnlessUtf8, encodedBytes, isEncoded, textOf } from "./encoding.ts";
+import {
+  addFields,
+  type FieldOffsets,
+  findField,
+  NAME,
+  NAME_END,
+  STRIDE,
+  VALUE,
+  VALUE_END,
+} from "./fields.ts";
+import type { RecordType } from "./record_types.ts";
+
+/** One audit record. Its fields are looked for when they are asked for. */
+export interface AuditRecord {
+  /** 1300; 0 where a log names no type, or one that has no number here. */
+  readonly type: number;
+  /** `"SYSCALL"`; `"UNKNOWN[1399]"` for a number without a name. */
+  readonly name: string;
+  /** The machine, where a log of several tells it (`node=`). */
+  readonly node: string | undefined;
+  /** ms since the epoch: when the system call began, in steps of the kernel's tick. */
+  readonly time: number;
+  /** The number of the event: 32 bits wide, and begun anew with each boot. */
+  readonly serial: number;
+  /** What follows `audit(…): `, without what auditd added; each byte is the character of that number. */
+  readonly text: string;
+  /** What auditd's `log_format = ENRICHED` added behind the byte 0x1D. */
+  readonly enriched: string | undefined;
+  /**
+   * The value of a field as it is written, without quotes: `(null)` and `?` as they stand. Of a user program's record
+   * the kernel's fields come first, then those in `msg='…'`, where the program chose the names, too.
+   */
+  field(name: string): string | undefined;
+  /** An encoded field, which is `"quoted"` or HEX, as text (UTF-8, U+FFFD); undefined for `(null)` and an absent one. */
+  string(name: string): string | undefined;
+  /** The bytes of {@linkcode string}, where they are not valid UTF-8. */
+  bytes(name: string): Uint8Array | undefined;
+  /** All fields in order, as {@linkcode field} gives them; a user program's `msg='…'` is one value. */
+  fields(): Iterable<readonly [name: string, value: string]>;
+}
+
+/** The records of one event, in the order of arrival. */
+export interface AuditRecords {
+  readonly node: string | undefined;
+  readonly time: number;
+  readonly serial: number;
+  readonly records: readonly AuditRecord[];
+  /** False where the end of the event was not seen: it timed out, or too many were under way. */
+  readonly isComplete: boolean;
+}
+
+const QUOTE = 0x22;
+
+/** The one implementation of {@linkcode AuditRecord}. */
+export class TextRecord implements AuditRecord {
+  readonly type: number;
+  readonly name: string;
+  readonly node: string | undefined;
+  readonly time: number;
+  readonly serial: number;
+  readonly text: string;
+  readonly enriched: string | undefined;
+  /** Where the fields are, once one was asked for; those in `msg='…'` behind the others. */
+  #fields: FieldOffsets | undefined = undefined;
+  /** How many of the offsets are not of fields in `msg='…'`. */
+  #outer = 0;
+
+  constructor(
+    type: RecordType,
+    node: string | undefined,
+    time: number,
+    serial: number,
+    text: string,
+    enriched: string | undefined,
+  ) {
+    this.type = type.number;
+    this.name = type.name;
+    this.node = node;
+    this.time = time;
+    this.serial = serial;
+    this.text = text;
+    this.enriched = enriched;
+  }
+
+  field(name: string): string | undefined {
+    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    return at < 0 ? undefined : this.#value(at);
+  }
+
+  string(name: string): string | undefined {
+    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    if (at < 0) return undefined;
+    const value = this.#value(at);
+    if (this.#isText(at, name)) return textOf(value);
+    const bytes = encodedBytes(value);
+    return bytes === undefined ? undefined : decodeText(bytes);
+  }
+
+  bytes(name: string): Uint8Array | undefined {
+    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    if (at < 0) return undefined;
+    const value = this.#value(at);
+    const bytes = this.#isText(at, name) ? latin1Bytes(value) : encodedBytes(value);
+    return bytes === undefined ? undefined : bytesUnlessUtf8(bytes);
+  }
+
+  *fields(): Iterable<readonly [name: string, value: string]> {
+    const fields = this.#fields ?? this.#scan();
+    for (let at = 0; at < this.#outer; at += STRIDE) {
+      yield [this.text.slice(fields[at + NAME], fields[at + NAME_END]), this.#value(at)];
+    }
+  }
+
+  #scan(): FieldOffsets {
+    const fields: FieldOffsets = [];
+    addFields(this.text, 0, this.text.length, fields);
+    this.#outer = fields.length;
+    const message = findField(this.text, fields, "msg");
+    if (message >= 0) {
+      addFields(this.text, fields[message + VALUE]!, fields[message + VALUE_END]!, fields);
+    }
+    return this.#fields = fields;
+  }
+
+  #value(at: number): string {
+    return this.text.slice(this.#fields![at + VALUE], this.#fields![at + VALUE_END]);
+  }
+
+  /** Whether the value is text as it stands. */
+  #isText(at: number, name: string): boolean {
+    return this.text.charCodeAt(this.#fields![at + VALUE]! - 1) === QUOTE ||
+      !(isEncoded(name) || this.type === AUDIT_RECORD.AUDIT_EXECVE && ARGUMENT.test(name));
+  }
+}
+
+/** A field of EXECVE that is an argument, or a piece of one. */
+const ARGUMENT = /^a\d+(\[\d+\])?$/;
