@@ -15,12 +15,21 @@ export interface Actor {
   readonly tid?: number;
   /** The parent process. */
   readonly ppid?: number;
-  /** Effective user id. */
+  /** Effective user id, as our user namespace has it. */
   readonly uid?: number;
   /** Effective group id. */
   readonly gid?: number;
+  /**
+   * The name of `uid` here, whatever a container of its own calls it: by `/etc/passwd`, and what systemd has in files, as
+   * far as `/etc/nsswitch.conf` lets them decide. Not for an id that is not in our user namespace.
+   */
+  readonly user?: string;
+  /** The name of `gid`, by `/etc/group`, as `user`. */
+  readonly group?: string;
   /** The user who logged in, whatever su and sudo made of it. */
   readonly loginUid?: number;
+  /** The name of `loginUid`, as `user`. */
+  readonly loginUser?: string;
   /** The login session. */
   readonly session?: number;
   /** The terminal: `"pts0"`. */
@@ -33,8 +42,15 @@ export interface Actor {
   readonly cmdline?: readonly string[];
   /** Path in the cgroup hierarchy (of version 2 where both are mounted). */
   readonly cgroup?: string;
-  /** The container that the process runs in. */
+  /**
+   * The container that the process runs in, as its cgroup tells: the whole id (Docker, Podman, containerd, CRI-O,
+   * Kubernetes), or the name (LXC, LXD, Incus, systemd-nspawn). Of our own container the cgroup does not tell.
+   */
   readonly container?: string;
+  /** The unit of systemd that it belongs to, with `\x2d` as `systemctl` takes it: `cron.service`, `session-3.scope`. */
+  readonly unit?: string;
+  /** Where `unit` is `user@UID.service`: the unit of that user's systemd. */
+  readonly userUnit?: string;
   /** The system call that it made. */
   readonly syscall?: string;
   /** Whether it was this process. */

@@ -20,7 +20,9 @@ import { fileStatus, pathOfFd, readText } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
-import { processFacts } from "../watch/actor.ts";
+import { AccountNames } from "../watch/account_names.ts";
+import { namesOf } from "../watch/actor.ts";
+import { processFacts } from "../watch/process_facts.ts";
 import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, pathList } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
@@ -206,6 +208,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
       files: new OpenFiles(libc, this.#files),
       pending: this.#shared.pending,
       clock: this.#clock,
+      names: new AccountNames(libc),
     };
     for (const path of settings.ignore) this.ignore(path);
     this.#followProcesses();
@@ -320,6 +323,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   // --- requests ---
 
   #asked(ask: Ask): void {
+    this.#context!.names.refresh();
     const request = new GuardRequest(ask, this.#context!);
     if (this.#isOver) return request.release();
     this.#requests.set(request, ask);
@@ -416,7 +420,12 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   }
 
   #tell(decided: readonly Decided[]): void {
-    const events = decided.map((one) => decidedEvent(one, this.#settings.dryRun));
+    const { names } = this.#context!;
+    names.refresh();
+    const events = decided.map((one) => {
+      const asker = { ...one.asker, ...namesOf(one.asker, names) };
+      return decidedEvent({ ...one, asker }, this.#settings.dryRun);
+    });
     this.#queue.push(events, this.#places[0]?.real ?? "/");
   }
 

@@ -7,6 +7,7 @@
 
 import type { Operation } from "../backends/fanotify/permission_group.ts";
 import type { DecisionFields, Verdict } from "./decision.ts";
+import type { ProcessFacts } from "../watch/process_facts.ts";
 import { PendingRequests, type Ticket } from "./pending.ts";
 import type { Rule } from "./rules.ts";
 
@@ -71,15 +72,8 @@ export interface Ask {
 export type DecidedBy = "rule" | "decide" | "timeout" | "error" | "default" | "kernel";
 
 /** Who asked. */
-export interface Asker {
+export interface Asker extends ProcessFacts {
   readonly pid: number;
-  readonly ppid?: number;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly comm?: string;
-  readonly exe?: string;
-  readonly cmdline?: readonly string[];
-  readonly cgroup?: string;
 }
 
 /** What was decided, for those who want to know. */

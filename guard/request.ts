@@ -12,7 +12,9 @@ import { SystemError, systemError } from "../ffi/errno.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
-import { processFacts } from "../watch/actor.ts";
+import type { AccountNames } from "../watch/account_names.ts";
+import { namesOf } from "../watch/actor.ts";
+import { processFacts } from "../watch/process_facts.ts";
 import { type FileVersion, fileVersion } from "./cache.ts";
 import { checkTime } from "./options.ts";
 import type { Clock, PendingRequests } from "./pending.ts";
@@ -29,6 +31,8 @@ export interface RequestContext {
   readonly files: OpenFiles;
   readonly pending: PendingRequests;
   readonly clock: Clock;
+  /** Names are looked up in the main thread alone: that opens files, about which the responder may be asked. */
+  readonly names: AccountNames;
 }
 
 /**
@@ -92,9 +96,11 @@ export class GuardRequest {
   #look(): Actor {
     const { pid } = this.#ask;
     const facts = this.isWaiting ? processFacts(this.#context.libc, pid) : undefined;
-    return facts !== undefined && this.isWaiting
-      ? { pid, ...facts, self: false, confidence: "exact" }
-      : { pid, ...facts, self: false, gone: true, confidence: "likely" };
+    const isExact = facts !== undefined && this.isWaiting;
+    const known = { pid, ...facts, ...namesOf(facts ?? {}, this.#context.names), self: false };
+    return isExact
+      ? { ...known, confidence: "exact" }
+      : { ...known, gone: true, confidence: "likely" };
   }
 
   /** Bytes that the file has. */

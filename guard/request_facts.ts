@@ -8,7 +8,7 @@ import type { FilePath, OpenFiles } from "../backends/fanotify/open_files.ts";
 import type { Operation } from "../backends/fanotify/permission_group.ts";
 import { readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { processCgroup, processExe, processUser } from "../watch/actor.ts";
+import { processCgroup, processExe, processUser } from "../watch/process_facts.ts";
 import type { Subject } from "./rules.ts";
 
 /** A request as rules see it: each fact is looked up when a rule asks for it, while the process waits. */

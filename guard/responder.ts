@@ -26,7 +26,7 @@ import { SystemError } from "../ffi/errno.ts";
 import { fileStatus, readDirectory } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
-import { processFacts } from "../watch/actor.ts";
+import { type ProcessFacts, processFacts } from "../watch/process_facts.ts";
 import { Arrivals } from "./arrivals.ts";
 import { remember } from "./cache.ts";
 import { ALLOW, BY_VERDICT, type Decision, DENY } from "./decision.ts";
@@ -447,7 +447,7 @@ export class Responder {
     { verdict, cache }: Decision,
     rule?: number,
     errno?: number,
-    asker?: ReturnType<typeof processFacts>,
+    asker?: ProcessFacts,
     since: number = this.#listens ? this.#since : 0,
   ): void {
     if (!this.#listens) return;

@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -93,6 +94,11 @@ async function eventsOf(
 const SKIP = !isRoot && "needs root";
 const ACTOR = { backend: "fanotify", actor: true, events: ["create"] } as const;
 
+/** What getent(1) says, which asks as all programs do. */
+function nameOf(database: "passwd" | "group", id: number): string {
+  return execFileSync("getent", [database, String(id)], { encoding: "utf8" }).split(":")[0]!;
+}
+
 test("actor: this process", { skip: SKIP, timeout: 60_000 }, async () => {
   const events = await eventsOf(ACTOR, async (directory) => {
     await Promise.resolve(writeFileSync(join(directory, "f"), ""));
@@ -103,6 +109,8 @@ test("actor: this process", { skip: SKIP, timeout: 60_000 }, async () => {
   assert.equal(actor.self, true);
   assert.equal(actor.ppid, process.ppid);
   assert.equal(actor.uid, 0);
+  assert.equal(actor.user, "root");
+  assert.equal(actor.group, "root");
   assert.equal(actor.exe, realpathSync(process.execPath));
   assert.equal(actor.confidence, "exact");
 });
@@ -135,6 +143,8 @@ test("actor: a process of another user that is still there", {
   assert.equal(actor?.ppid, process.pid);
   assert.equal(actor?.uid, NOBODY);
   assert.equal(actor?.gid, NOBODY);
+  assert.equal(actor?.user, nameOf("passwd", NOBODY));
+  assert.equal(actor?.group, nameOf("group", NOBODY));
   assert.equal(actor?.comm, "sh");
   assert.equal(actor?.exe, realpathSync("/bin/sh"));
   assert.equal(actor?.gone, undefined);

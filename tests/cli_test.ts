@@ -128,7 +128,7 @@ const WRONG: readonly (readonly [args: readonly string[], complaint: string])[] 
   [["trace", "--pid", "me"], "sentinode trace: Cannot trace with --pid me: not a process id"],
   [
     ["trace", "--user", "no-such-user"],
-    "sentinode trace: Cannot trace with --user no-such-user: no such user in /etc/passwd; a uid will do",
+    "sentinode trace: Cannot trace with --user no-such-user: no such user by /etc/nsswitch.conf and /etc/passwd; a uid will do",
   ],
   [["doctor", "--format", "%p"], "sentinode doctor: Cannot doctor with --format: no such option"],
 ];

@@ -11,6 +11,7 @@ import { GuardRequest } from "../guard/request.ts";
 import { OpenFiles } from "../backends/fanotify/open_files.ts";
 import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import type { Libc } from "../ffi/port.ts";
+import { AccountNames } from "../watch/account_names.ts";
 import { moduleFile, TemporaryDirectory, within } from "./runtime.ts";
 
 /** The two threads' views of the same memory. */
@@ -73,6 +74,7 @@ test("a ticket is no good for the next request in its slot", () => {
     files: new OpenFiles(libc, -1),
     pending: main,
     clock: new Clock(),
+    names: new AccountNames(libc),
   });
   assert(request.extend(60_000));
   assert.notEqual(responder.deadline(7), 0);

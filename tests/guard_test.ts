@@ -122,15 +122,17 @@ test("what is asked says who, what, and all about the file", on("tmpfs"), async 
     all: content,
   });
   assert.deepEqual(Buffer.concat(streamed), Buffer.from(content));
-  const { pid, uid, gid, comm, exe, self, confidence, gone } = actor as NonNullable<
+  const { pid, uid, gid, user, group, comm, exe, self, confidence, gone } = actor as NonNullable<
     WatchEvent["actor"]
   >;
   assert.deepEqual(
-    { pid, uid, gid, comm, exe, self, confidence, gone },
+    { pid, uid, gid, user, group, comm, exe, self, confidence, gone },
     {
       pid: used!.pid,
       uid: 0,
       gid: 0,
+      user: "root",
+      group: "root",
       comm: "opener",
       exe: files.opener,
       self: false,

@@ -7,9 +7,9 @@
 import process from "node:process";
 import type { Actor } from "../classify/event.ts";
 import { SYS_pidfd_send_signal } from "../ffi/abi/syscall.ts";
-import { readLink, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { decodeText } from "../ffi/text.ts";
+import { AccountNames } from "./account_names.ts";
+import { type ProcessFacts, processFacts } from "./process_facts.ts";
 
 /** How many processes that were seen are remembered after they left. */
 const REMEMBERED = 1024;
@@ -17,6 +17,7 @@ const REMEMBERED = 1024;
 /** Looks processes up, each once for everything that is read in one go. */
 export class Actors {
   readonly #libc: Libc;
+  readonly #names: AccountNames;
   /** Looked up since the last {@linkcode refresh}. */
   readonly #fresh = new Map<number, Actor>();
   /** Last known by pid, the oldest first. */
@@ -24,11 +25,13 @@ export class Actors {
 
   constructor(libc: Libc) {
     this.#libc = libc;
+    this.#names = new AccountNames(libc);
   }
 
   /** What follows was read later: a process may have executed another program since. */
   refresh(): void {
     this.#fresh.clear();
+    this.#names.refresh();
   }
 
   /**
@@ -50,7 +53,13 @@ export class Actors {
     const facts = self || pidfd >= 0 ? processFacts(this.#libc, pid) : undefined;
     // What was read is the process's own only if it still existed afterwards: the pid cannot have been reused before.
     if (facts !== undefined && (self || isAlive(this.#libc, pidfd))) {
-      const actor: Actor = { pid, ...facts, self, confidence: "exact" };
+      const actor: Actor = {
+        pid,
+        ...facts,
+        ...namesOf(facts, this.#names),
+        self,
+        confidence: "exact",
+      };
       this.#known.delete(pid);
       if (this.#known.size >= REMEMBERED) this.#known.delete(this.#known.keys().next().value!);
       this.#known.set(pid, actor);
@@ -68,50 +77,17 @@ function isAlive(libc: Libc, pidfd: number): boolean {
   return libc.syscall(SYS_pidfd_send_signal, pidfd, 0, 0, 0, 0) === 0;
 }
 
-type Facts = Pick<Actor, "ppid" | "uid" | "gid" | "comm" | "exe" | "cmdline" | "cgroup">;
-
-/** The executable; undefined for another user's process, and a kernel thread, which do not say. */
-export function processExe(libc: Libc, pid: number): string | undefined {
-  const exe = readLink(libc, `/proc/${pid}/exe`);
-  return exe && decodeText(exe);
-}
-
-/** The path in the cgroup hierarchy; where only version 1 groups a process, the one of systemd names its service. */
-export function processCgroup(libc: Libc, pid: number): string | undefined {
-  const cgroup = readText(libc, `/proc/${pid}/cgroup`) ?? "";
-  return (/^0::(.*)$/m.exec(cgroup) ?? /^\d+:name=systemd:(.*)$/m.exec(cgroup))?.[1];
-}
-
-/** The effective user id. */
-export function processUser(libc: Libc, pid: number): number | undefined {
-  return effectiveId(readText(libc, `/proc/${pid}/status`) ?? "", "Uid");
-}
-
-function statusField(status: string, name: string): string | undefined {
-  return new RegExp(`^${name}:\\s+(.*)$`, "m").exec(status)?.[1];
-}
-
-/** Of real, effective, saved and that of filesystems the one that acts. */
-function effectiveId(status: string, name: "Uid" | "Gid"): number | undefined {
-  const id = statusField(status, name)?.split("\t")[1];
-  return id === undefined ? undefined : Number(id);
-}
-
-/** What `/proc/PID` tells; undefined where there is no such process any more. */
-export function processFacts(libc: Libc, pid: number): Facts | undefined {
-  const status = readText(libc, `/proc/${pid}/status`);
-  if (status === undefined) return undefined;
-  const ppid = statusField(status, "PPid");
-  const cmdline = readText(libc, `/proc/${pid}/cmdline`);
-  const facts: { readonly [name in keyof Facts]: Facts[name] | undefined } = {
-    ppid: ppid === undefined ? undefined : Number(ppid),
-    uid: effectiveId(status, "Uid"),
-    gid: effectiveId(status, "Gid"),
-    comm: readText(libc, `/proc/${pid}/comm`)?.replace(/\n$/, ""),
-    exe: processExe(libc, pid),
-    cmdline: cmdline ? cmdline.replace(/\0$/, "").split("\0") : undefined,
-    cgroup: processCgroup(libc, pid),
+/** The names of a process's user, group and login; those that are known. */
+export function namesOf(
+  { uid, gid, loginUid }: ProcessFacts,
+  names: AccountNames,
+): Pick<Actor, "user" | "group" | "loginUser"> {
+  const user = uid === undefined ? undefined : names.user(uid);
+  const group = gid === undefined ? undefined : names.group(gid);
+  const loginUser = loginUid === undefined ? undefined : names.user(loginUid);
+  return {
+    ...(user === undefined ? {} : { user }),
+    ...(group === undefined ? {} : { group }),
+    ...(loginUser === undefined ? {} : { loginUser }),
   };
-  // What is not known is absent.
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
