@@ -52,6 +52,8 @@ export function load(name: string): Libc {
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
     sendto: (fd, buffer, count, flags, address, length) =>
       Number(symbols.sendto(fd, buffer, count, flags, address, length)),
+    recvfrom: (fd, buffer, count, flags, address, length) =>
+      Number(symbols.recvfrom(fd, buffer, count, flags, address, length)),
     syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
   };
   const libc: Libc = { ...calls, errno, waiter: () => new LoopWaiter(libc), address };

@@ -30,6 +30,8 @@ export function load(name: string): Libc {
     poll: (fds, count, timeout) => symbols.poll(fds, BigInt(count), timeout),
     sendto: (fd, buffer, count, flags, address, length) =>
       Number(symbols.sendto(fd, buffer, BigInt(count), flags, address, length)),
+    recvfrom: (fd, buffer, count, flags, address, length) =>
+      Number(symbols.recvfrom(fd, buffer, BigInt(count), flags, address, length)),
     syscall: (number, a, b, c, d, e) =>
       Number(symbols.syscall(BigInt(number), ...[a, b, c, d, e].map(BigInt) as Five)),
   };

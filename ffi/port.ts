@@ -84,6 +84,21 @@ export interface LibcCalls {
     address: Buffer,
     length: number,
   ): number;
+  /** `int bind(int fd, const struct sockaddr *addr, socklen_t len)` */
+  bind(fd: number, address: Buffer, length: number): number;
+  /** `int setsockopt(int fd, int level, int name, const void *value, socklen_t len)` */
+  setsockopt(fd: number, level: number, name: number, value: Buffer, length: number): number;
+  /** `ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *addr_len)` */
+  recvfrom(
+    fd: number,
+    buffer: Buffer,
+    count: number,
+    flags: number,
+    address: Buffer,
+    length: Buffer,
+  ): number;
+  /** `int kill(pid_t pid, int sig)` */
+  kill(pid: number, signal: number): number;
   /** `uid_t geteuid(void)` */
   geteuid(): number;
   /** `long syscall(long number, …)`, for what libc has no function for; a pointer goes in by its address */

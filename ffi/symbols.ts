@@ -238,6 +238,42 @@ export const SYMBOLS = {
     ],
     result: "isize",
   },
+  bind: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t len
+    ],
+    result: "i32",
+  },
+  setsockopt: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int level
+      "i32", // int optname
+      "buffer", // const void *optval
+      "u32", // socklen_t optlen
+    ],
+    result: "i32",
+  },
+  recvfrom: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t n
+      "i32", // int flags
+      "buffer", // struct sockaddr *addr
+      "buffer", // socklen_t *addr_len
+    ],
+    result: "isize",
+  },
+  kill: {
+    parameters: [
+      "i32", // pid_t pid
+      "i32", // int sig
+    ],
+    result: "i32",
+  },
   geteuid: {
     parameters: [],
     result: "u32",

@@ -14,12 +14,14 @@ import test from "node:test";
 
 import * as aio from "../ffi/abi/aio.ts";
 import { arch } from "../ffi/abi/arch.ts";
+import * as audit from "../ffi/abi/audit.ts";
 import * as dirent from "../ffi/abi/dirent.ts";
 import * as errno from "../ffi/abi/errno.ts";
 import * as fanotify from "../ffi/abi/fanotify.ts";
 import * as handle from "../ffi/abi/handle.ts";
 import * as inotify from "../ffi/abi/inotify.ts";
 import * as ioctl from "../ffi/abi/ioctl.ts";
+import * as netlink from "../ffi/abi/netlink.ts";
 import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
 import * as signal from "../ffi/abi/signal.ts";
@@ -145,6 +147,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     headers: ["linux/aio_abi.h"],
     structs: ["iocb", "io_event"],
   },
+  "audit.ts": {
+    exports: audit,
+    headers: ["linux/audit.h"],
+    structs: ["audit_status", "audit_rule_data"],
+  },
   "dirent.ts": {
     exports: dirent,
     headers: ["dirent.h"],
@@ -216,6 +223,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     exports: inotify,
     headers: ["linux/inotify.h"],
     structs: ["inotify_event"],
+  },
+  "netlink.ts": {
+    exports: netlink,
+    headers: ["linux/netlink.h"],
+    structs: ["sockaddr_nl", "nlmsghdr", "nlmsgerr"],
   },
   "open.ts": {
     exports: open,

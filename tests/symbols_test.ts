@@ -14,6 +14,7 @@ const HEADERS = [
   "dirent.h",
   "fcntl.h",
   "poll.h",
+  "signal.h",
   "sys/epoll.h",
   "sys/eventfd.h",
   "sys/fanotify.h",

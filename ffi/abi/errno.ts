@@ -34,7 +34,11 @@ export const ENOTEMPTY = 39; // directory not empty
 export const ELOOP = 40; // too many symbolic links
 export const ENOPKG = 65; // not configured into the kernel
 export const EOVERFLOW = 75; // value or buffer too small
+export const EPROTONOSUPPORT = 93; // no such protocol in this kernel
 export const EOPNOTSUPP = 95; // not supported here; libc's ENOTSUP
+export const ENOBUFS = 105; // a socket's buffer overran
+export const ETIMEDOUT = 110; // no answer in time
+export const ECONNREFUSED = 111; // nobody listens
 export const ESTALE = 116; // stale file handle
 export const EDQUOT = 122; // quota exceeded
 
@@ -135,7 +139,7 @@ export const ERRNO: Readonly<Record<string, number>> = {
   EMSGSIZE: 90,
   EPROTOTYPE: 91,
   ENOPROTOOPT: 92,
-  EPROTONOSUPPORT: 93,
+  EPROTONOSUPPORT,
   ESOCKTNOSUPPORT: 94,
   EOPNOTSUPP,
   EPFNOSUPPORT: 96,
@@ -147,13 +151,13 @@ export const ERRNO: Readonly<Record<string, number>> = {
   ENETRESET: 102,
   ECONNABORTED: 103,
   ECONNRESET: 104,
-  ENOBUFS: 105,
+  ENOBUFS,
   EISCONN: 106,
   ENOTCONN: 107,
   ESHUTDOWN: 108,
   ETOOMANYREFS: 109,
-  ETIMEDOUT: 110,
-  ECONNREFUSED: 111,
+  ETIMEDOUT,
+  ECONNREFUSED,
   EHOSTDOWN: 112,
   EHOSTUNREACH: 113,
   EALREADY: 114,

@@ -4,5 +4,6 @@
  * @module
  */
 
+export const SIGHUP = 1;
 export const SIGINT = 2;
 export const SIGTERM = 15;

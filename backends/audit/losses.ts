@@ -1,0 +1,61 @@
+/**
+ * What was lost of the records of audit. Three counters that know nothing of each other: what one counts may be, and often
+ * is, what another counts as well.
+ *
+ * @module
+ */
+
+/** How much was lost since the stream began. */
+export interface AuditLosses {
+  /** Records that the kernel did not queue (`audit_status.lost`): backlog, rate limit, memory. Undefined without CAP_AUDIT_CONTROL. */
+  readonly kernel: number | undefined;
+  /** Records that this process was too slow for: `Drops` of its sockets in /proc/net/netlink. */
+  readonly socket: number;
+  /** Events whose serial numbers are missing between others. */
+  readonly serials: number;
+  /** How often the kernel gave this process up as its daemon, without a count of what was lost. */
+  readonly interruptions: number;
+}
+
+/** Counts them. */
+export class LossCounters {
+  #kernel: number | undefined;
+  #kernelBefore: number | undefined;
+  #socket = 0;
+  #serials = 0;
+  #interruptions = 0;
+
+  /** All of them now. */
+  get losses(): AuditLosses {
+    return {
+      kernel: this.#kernel,
+      socket: this.#socket,
+      serials: this.#serials,
+      interruptions: this.#interruptions,
+    };
+  }
+
+  /** The kernel's own count; how much it has grown since it was last told. It begins anew where somebody resets it. */
+  kernel(lost: number): number {
+    const before = this.#kernelBefore;
+    this.#kernelBefore = lost;
+    const more = before === undefined ? 0 : lost >= before ? lost - before : lost;
+    this.#kernel = (this.#kernel ?? 0) + more;
+    return more;
+  }
+
+  /** Records that a socket dropped. */
+  socket(count: number): void {
+    this.#socket += count;
+  }
+
+  /** Events that an assembly missed. */
+  serials(count: number): void {
+    this.#serials += count;
+  }
+
+  /** The kernel gave this process up. */
+  interrupted(): void {
+    this.#interruptions++;
+  }
+}
