@@ -8,7 +8,12 @@ import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 import { EAGAIN, ERRNO } from "../ffi/abi/errno.ts";
 import { FAN_DENY } from "../ffi/abi/fanotify.ts";
 import { AT_REMOVEDIR, O_TRUNC } from "../ffi/abi/open.ts";
-import { type AuditArch, auditArch, auditArchNamed, syscallName } from "../ffi/abi/syscall_names.ts";
+import {
+  type AuditArch,
+  auditArch,
+  auditArchNamed,
+  syscallName,
+} from "../ffi/abi/syscall_names.ts";
 import { isOwnTitle, readActor, readArguments, readTitle } from "./audit_actor.ts";
 import { type AuditFields, readFields, resultOf } from "./audit_fields.ts";
 import { isDirectory, type Outcome, outcomeOf } from "./audit_kind.ts";
@@ -581,8 +586,6 @@ function readVerdict(record: AuditRecord): NonNullable<AuditAttributes["fanotify
     ...(objectTrust === undefined ? {} : { objectTrust }),
   };
 }
-
-
 
 /** 0: no, 1: yes, 2: unknown. */
 function trustOf(text: string | undefined): boolean | undefined {

@@ -42,11 +42,14 @@ export interface Deed {
     /** A rename: the file at `path` went to `from`. */
     readonly exchange?: true;
     /** Values after the deed, by name. */
-    readonly after?: Readonly<Record<string, unknown>>;
+    readonly after?: object;
+    /** Of an open: `["O_WRONLY", "O_CREAT"]`. */
+    readonly flags?: readonly string[];
   };
-  /** Whether the actor can write to the file from now on. */
-  readonly opensForWriting: boolean;
 }
+
+/** An open with one of these can write. */
+const WRITING: readonly string[] = ["O_WRONLY", "O_RDWR"];
 
 /** An event whose actor may be filled in. */
 export type Attributable = WatchEvent & { actor?: Actor };
@@ -123,7 +126,9 @@ export class Correlation<Event extends Attributable> {
     const { actor, path, from } = deed;
     if (actor === undefined || path === "") return;
     if (from !== undefined) this.#moved(path, from, deed.attributes.exchange === true);
-    if (deed.opensForWriting) this.#opened(path, { actor, time: deed.time });
+    if (deed.attributes.flags?.some((flag) => WRITING.includes(flag))) {
+      this.#opened(path, { actor, time: deed.time });
+    }
     const trace = { deed, actor, isTaken: false };
     for (const path of pathsOf(deed)) {
       const traces = append(this.#traces, path, trace);

@@ -28,10 +28,11 @@ function deed(kind: Kind, path: string, pid: number, more: Partial<Deed> = {}): 
     time: NOW,
     actor: actor(pid, { loginUid: 1000, syscall: "call" }),
     attributes: {},
-    opensForWriting: false,
     ...more,
   };
 }
+
+const WRITES: Partial<Deed> = { attributes: { flags: ["O_WRONLY", "O_TRUNC"] } };
 
 /** What is told in the end of events that are read at the same time, and of deeds that come `later` or came before. */
 function told(
@@ -142,7 +143,7 @@ const CASES: readonly Case[] = [
   {
     title: "who opens for writing just before is likely to write",
     events: [event("create.file", "/a"), event("modify.data", "/a")],
-    deeds: [deed("create.file", "/a", 1, { opensForWriting: true })],
+    deeds: [deed("create.file", "/a", 1, WRITES)],
     pids: [1, 1],
     confidence: ["likely", "likely"],
   },
@@ -150,8 +151,8 @@ const CASES: readonly Case[] = [
     title: "of two who can write it is one",
     events: [event("modify.data", "/a")],
     deeds: [
-      deed("access.open", "/a", 1, { opensForWriting: true }),
-      deed("access.open", "/a", 2, { opensForWriting: true }),
+      deed("access.open", "/a", 1, WRITES),
+      deed("access.open", "/a", 2, WRITES),
     ],
     pids: [2],
     confidence: ["ambiguous"],
@@ -159,7 +160,7 @@ const CASES: readonly Case[] = [
   {
     title: "who opened it long ago may have closed it",
     events: [event("modify.data", "/a")],
-    deeds: [deed("access.open", "/a", 1, { opensForWriting: true, time: NOW - 60_000 })],
+    deeds: [deed("access.open", "/a", 1, { ...WRITES, time: NOW - 60_000 })],
     pids: [1],
     confidence: ["ambiguous"],
   },
@@ -167,7 +168,7 @@ const CASES: readonly Case[] = [
     title: "a writer goes on when the file is renamed",
     events: [event("modify.data", "/b"), event("modify.data", "/a")],
     deeds: [
-      deed("access.open", "/a", 1, { opensForWriting: true }),
+      deed("access.open", "/a", 1, WRITES),
       deed("rename", "/b", 2, { from: "/a" }),
     ],
     pids: [1, undefined],
