@@ -15,8 +15,9 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
   classify: ["ffi/abi", "backends (types)"],
   watch: ["backends", "classify", "ffi"],
   guard: ["watch", "backends", "classify", "ffi"],
-  cli: ["mod.ts", "guard", "watch", "classify", "ffi", "backends"],
-  "mod.ts": ["guard", "watch", "backends", "classify", "ffi"],
+  streams: ["watch", "backends", "classify", "ffi"],
+  cli: ["mod.ts", "streams", "guard", "watch", "classify", "ffi", "backends"],
+  "mod.ts": ["streams", "guard", "watch", "backends", "classify", "ffi"],
   "cli.ts": ["cli", "ffi"],
   examples: ["mod.ts"],
 };

@@ -81,7 +81,9 @@ export class DirectoryTable {
     const node = this.#roots.get(root);
     if (node === undefined) return;
     this.#roots.delete(root);
-    const kept = new Set([...this.#roots.values()].flatMap((other) => [...this.#tree.subtree(other)]));
+    const kept = new Set(
+      [...this.#roots.values()].flatMap((other) => [...this.#tree.subtree(other)]),
+    );
     for (const one of this.#tree.subtree(node)) if (!kept.has(one)) this.#drop(one);
   }
 

@@ -15,13 +15,14 @@ const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
  * - **One consumer.** Iterating twice is a `TypeError`.
  * - **Every end closes it.** `break`, `return`, an exception in the loop.
  */
-export abstract class EventStream implements AsyncIterable<WatchEvent>, AsyncDisposable {
-  protected readonly queue: EventQueue;
+export abstract class EventStream<Event extends WatchEvent = WatchEvent>
+  implements AsyncIterable<Event>, AsyncDisposable {
+  protected readonly queue: EventQueue<Event>;
   /** What it is called in messages. */
   readonly #name: string;
   #isIterated = false;
 
-  constructor(queue: EventQueue, name: string) {
+  constructor(queue: EventQueue<Event>, name: string) {
     this.queue = queue;
     this.#name = name;
   }
@@ -35,7 +36,7 @@ export abstract class EventStream implements AsyncIterable<WatchEvent>, AsyncDis
   }
 
   /** What each read gave, as one array. */
-  batches(): AsyncIterableIterator<readonly WatchEvent[]> {
+  batches(): AsyncIterableIterator<readonly Event[]> {
     this.#claim();
     return this.#iterator(async () => {
       const value = await this.queue.take();
@@ -44,11 +45,11 @@ export abstract class EventStream implements AsyncIterable<WatchEvent>, AsyncDis
   }
 
   /** Event by event. */
-  [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Event> {
     this.#claim();
-    let batch: readonly WatchEvent[] = [];
+    let batch: readonly Event[] = [];
     let at = 0;
-    const refill = async (): Promise<IteratorResult<WatchEvent, undefined>> => {
+    const refill = async (): Promise<IteratorResult<Event, undefined>> => {
       while (at >= batch.length) {
         const next = await this.queue.take();
         if (next === undefined) return END;
@@ -60,7 +61,7 @@ export abstract class EventStream implements AsyncIterable<WatchEvent>, AsyncDis
     // Calls of next() may overlap; they are answered in their order.
     let waiting = 0;
     let last: Promise<unknown> = Promise.resolve();
-    const wait = (): Promise<IteratorResult<WatchEvent, undefined>> => {
+    const wait = (): Promise<IteratorResult<Event, undefined>> => {
       waiting++;
       const result = last.then(refill).finally(() => waiting--);
       last = result.catch(() => {});

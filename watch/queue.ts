@@ -19,12 +19,12 @@ export interface QueueStats {
   readonly highWater: number;
 }
 
-/** A first-in, first-out queue with one consumer. */
-export class EventQueue {
+/** A first-in, first-out queue with one consumer; what the queue itself tells is a plain event of kind `lost`. */
+export class EventQueue<Event extends WatchEvent = WatchEvent> {
   /** Called when the consumer has made room in a full queue. */
   onRoom: () => void = () => {};
   readonly #bounded: boolean;
-  #batches: (readonly WatchEvent[])[] = [];
+  #batches: (readonly Event[])[] = [];
   #waiting = 0;
   #wakes: (() => void)[] = [];
   #ended = false;
@@ -48,7 +48,7 @@ export class EventQueue {
    * Adds events. Where the queue is full already, because the source serves others who have room, they are dropped, and
    * a `lost` event that stands in their place counts them; then false.
    */
-  push(events: readonly WatchEvent[], path: string): boolean {
+  push(events: readonly Event[], path: string): boolean {
     if (this.#ended || events.length === 0) return true;
     if (this.#bounded && this.isFull) {
       this.#drop(events.length, path);
@@ -59,7 +59,7 @@ export class EventQueue {
     return true;
   }
 
-  #add(events: readonly WatchEvent[]): void {
+  #add(events: readonly Event[]): void {
     this.#batches.push(events);
     this.#waiting += events.length;
     this.#events += events.length;
@@ -73,7 +73,7 @@ export class EventQueue {
     if (this.#loss === undefined) {
       const event = FileEvent.from({ kind: "lost", path }, Date.now(), "sentinode");
       this.#loss = { event, count: 0 };
-      this.#add([event]);
+      this.#add([event as WatchEvent as Event]);
     }
     this.#loss.count += count;
     this.#loss.event.attributes = { count: this.#loss.count, reason };
@@ -101,7 +101,7 @@ export class EventQueue {
   }
 
   /** The next batch; undefined at the end. Rejects once with the error that ended the stream. */
-  async take(): Promise<readonly WatchEvent[] | undefined> {
+  async take(): Promise<readonly Event[] | undefined> {
     for (;;) {
       const batch = this.takeNow();
       if (batch !== undefined) return batch;
@@ -116,7 +116,7 @@ export class EventQueue {
   }
 
   /** The next batch if one waits. */
-  takeNow(): readonly WatchEvent[] | undefined {
+  takeNow(): readonly Event[] | undefined {
     const batch = this.#batches.shift();
     if (batch === undefined) return undefined;
     const wasFull = this.isFull;

@@ -1,0 +1,126 @@
+/**
+ * The options of `audit()`: their types, and what is wrong with those that are wrong.
+ *
+ * @module
+ */
+
+import type { AuditRule } from "../backends/audit/rules.ts";
+import { encodeRule } from "../backends/audit/rules.ts";
+import { checkEvents } from "../watch/options.ts";
+import { pathList } from "../watch/targets.ts";
+
+/** A log file of auditd. */
+export interface AuditLog {
+  readonly log: string | URL;
+  /** Whether what it was rotated to (`audit.log.1` …) is read before it. Default `false`. */
+  readonly rotated?: boolean;
+}
+
+/** The unix socket of auditd's plugin `af_unix`, text or binary. */
+export interface AuditSocketPath {
+  readonly socket: string | URL;
+}
+
+/** Where audit records come from. */
+export type AuditSource =
+  | "netlink"
+  | "unicast"
+  | "multicast"
+  | AuditLog
+  | AuditSocketPath
+  | AsyncIterable<Uint8Array>;
+
+/** Options of {@linkcode audit}. */
+export interface AuditOptions {
+  /**
+   * `"netlink"`: the kernel, as its daemon where there is none (`"unicast"`), else beside it (`"multicast"`); a log file,
+   * a socket of auditd's dispatcher, or any stream of bytes of either (`Deno.stdin.readable`, `Bun.stdin.stream()`). Default
+   * `"netlink"`.
+   */
+  source?: AuditSource;
+  /** Files, and directories with all that is below them, whose changes are audited while the stream lives. */
+  paths?: string | URL | Iterable<string | URL>;
+  /** Rules that are there while the stream lives. */
+  rules?: readonly AuditRule[];
+  /**
+   * Whether audit is switched on and tuned while the stream lives, and the state from before restored. Default `true`; what
+   * has `paths` or `rules` needs it. Without CAP_AUDIT_CONTROL others' rules are heard.
+   */
+  manage?: boolean;
+  /** Kind patterns of the events that are wanted; one matches itself and everything under it. Default all. */
+  events?: readonly string[];
+  /** Closes the stream. */
+  signal?: AbortSignal;
+}
+
+/** Options with every question answered. */
+export interface AuditSettings {
+  readonly source: AuditSource;
+  readonly paths: readonly (string | URL)[];
+  readonly rules: readonly AuditRule[];
+  readonly manage: boolean;
+  readonly events: readonly string[] | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+const NAMES: readonly string[] = ["source", "paths", "rules", "manage", "events", "signal"];
+
+const KERNEL: readonly unknown[] = ["netlink", "unicast", "multicast"];
+
+/** Whether the records come from the kernel, as they are made. */
+export function isKernel(source: AuditSource): source is "netlink" | "unicast" | "multicast" {
+  return KERNEL.includes(source);
+}
+
+/** Checks the options. Throws `TypeError` for a wrong one, `RangeError` for a rule that cannot be. */
+export function settleAudit(options: AuditOptions): AuditSettings {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`Cannot audit with options ${String(options)}: not an object`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!NAMES.includes(name)) {
+      throw new TypeError(`Cannot audit with option ${name}: no such option`);
+    }
+  }
+  const { source = "netlink", rules = [], manage = true, events, signal } = options;
+  if (!isSource(source)) {
+    throw new TypeError(
+      `Cannot audit from source ${
+        String(source)
+      }: it is "netlink", "unicast", "multicast", { log }, ` +
+        "{ socket } or a stream of bytes",
+    );
+  }
+  if (typeof manage !== "boolean") {
+    throw new TypeError(`Cannot audit with manage ${String(manage)}: it is true or false`);
+  }
+  if (!Array.isArray(rules)) {
+    throw new TypeError(`Cannot audit with rules ${String(rules)}: not a list of rules`);
+  }
+  for (const rule of rules) encodeRule(rule); // says what is wrong with it
+  const paths = options.paths === undefined ? [] : pathList(options.paths, "audit");
+  const isAsked = paths.length > 0 || rules.length > 0;
+  if (isAsked && !(isKernel(source) && manage)) {
+    const why = isKernel(source) ? "manage is false" : "the source is not the kernel";
+    throw new TypeError(`Cannot audit ${paths.length > 0 ? "paths" : "by rules"}: ${why}`);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError(`Cannot audit with signal ${String(signal)}: not an AbortSignal`);
+  }
+  return {
+    source,
+    paths,
+    rules,
+    manage,
+    events: events && checkEvents(events),
+    signal,
+  };
+}
+
+function isSource(source: unknown): source is AuditSource {
+  if (KERNEL.includes(source)) return true;
+  if (typeof source !== "object" || source === null) return false;
+  if (Symbol.asyncIterator in source) return true;
+  const place = "log" in source ? source.log : "socket" in source ? source.socket : undefined;
+  return typeof place === "string" || place instanceof URL;
+}
