@@ -22,6 +22,7 @@ const { dlopen, ptr, read } = process.getBuiltinModule("bun:ffi") as unknown as 
 
 /** How Bun spells each C type. `i64` and `u64` come back as bigint: no silent loss of bits. */
 const TYPES = {
+  i16: "i16",
   i32: "i32",
   u32: "u32",
   u64: "u64",
@@ -56,7 +57,14 @@ export function load(name: string): Libc {
       Number(symbols.recvfrom(fd, buffer, count, flags, address, length)),
     syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
   };
-  const libc: Libc = { ...calls, errno, waiter: () => new LoopWaiter(libc), address };
+  const libc: Libc = {
+    ...calls,
+    errno,
+    waiter: () => new LoopWaiter(libc),
+    address,
+    // A compiled program is the runtime too, where its environment says so.
+    evaluation: { arguments: (source) => ["-e", source], environment: ["BUN_BE_BUN=1"] },
+  };
   return libc;
 }
 

@@ -35,8 +35,23 @@ export function load(name: string): Libc {
     syscall: (number, a, b, c, d, e) =>
       Number(symbols.syscall(BigInt(number), ...[a, b, c, d, e].map(BigInt) as Five)),
   };
-  return { ...calls, errno, waiter: () => new PoolWaiter(name), address };
+  const libc = { ...calls, errno, waiter: () => new PoolWaiter(name), address };
+  return Deno.build.standalone ? libc : { ...libc, evaluation };
 }
+
+/** As a `data:` URL, which no configuration of a directory is looked up for. */
+const evaluation: NonNullable<Libc["evaluation"]> = {
+  arguments: (source) => [
+    "run",
+    "--quiet",
+    "--no-config",
+    "--no-lock",
+    "--no-remote",
+    "--allow-ffi",
+    `data:application/javascript,${encodeURIComponent(source)}`,
+  ],
+  environment: [],
+};
 
 function address(buffer: NonNullable<Buffer>): bigint {
   return BigInt(Deno.UnsafePointer.value(Deno.UnsafePointer.of(buffer)));

@@ -84,6 +84,8 @@ export interface LibcCalls {
     address: Buffer,
     length: number,
   ): number;
+  /** `int connect(int fd, const struct sockaddr *addr, socklen_t len)` */
+  connect(fd: number, address: Buffer, length: number): number;
   /** `int bind(int fd, const struct sockaddr *addr, socklen_t len)` */
   bind(fd: number, address: Buffer, length: number): number;
   /** `int setsockopt(int fd, int level, int name, const void *value, socklen_t len)` */
@@ -99,6 +101,30 @@ export interface LibcCalls {
   ): number;
   /** `int kill(pid_t pid, int sig)` */
   kill(pid: number, signal: number): number;
+  /**
+   * `int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+   * char *const argv[], char *const envp[])`; the result is an errno, 0 where it went well
+   */
+  posix_spawn(
+    pid: Buffer,
+    path: Buffer,
+    actions: Buffer,
+    attributes: Buffer,
+    argv: Buffer,
+    envp: Buffer,
+  ): number;
+  /** `int posix_spawn_file_actions_init(posix_spawn_file_actions_t *actions)` */
+  posix_spawn_file_actions_init(actions: Buffer): number;
+  /** `int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *actions)` */
+  posix_spawn_file_actions_destroy(actions: Buffer): number;
+  /** `int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)` */
+  posix_spawn_file_actions_adddup2(actions: Buffer, fd: number, newFd: number): number;
+  /** `int posix_spawn_file_actions_addclose(posix_spawn_file_actions_t *actions, int fd)` */
+  posix_spawn_file_actions_addclose(actions: Buffer, fd: number): number;
+  /** `int posix_spawnattr_init(posix_spawnattr_t *attr)` */
+  posix_spawnattr_init(attributes: Buffer): number;
+  /** `int posix_spawnattr_setflags(posix_spawnattr_t *attr, short flags)` */
+  posix_spawnattr_setflags(attributes: Buffer, flags: number): number;
   /** `uid_t geteuid(void)` */
   geteuid(): number;
   /** `long syscall(long number, …)`, for what libc has no function for; a pointer goes in by its address */
@@ -126,6 +152,14 @@ export interface Libc extends LibcCalls {
   errno(): number;
   /** A new {@linkcode Waiter}: a thread of the runtime's pool in Deno, the event loop itself in Bun. */
   waiter(): Waiter;
+  /**
+   * The arguments behind the path of this program that make it run `source` (an ES module) with more arguments, and what
+   * has to be in its environment; undefined where the program is not the runtime but was compiled.
+   */
+  readonly evaluation?: {
+    readonly arguments: (source: string) => readonly string[];
+    readonly environment: readonly string[];
+  };
   /** The address of `buffer`, to be written into a C struct; the caller keeps the buffer alive. */
   address(buffer: NonNullable<Buffer>): bigint;
 }

@@ -8,7 +8,7 @@
  */
 
 /** How a C value crosses the boundary; the names are Deno's. */
-export type CType = "i32" | "u32" | "u64" | "isize" | "usize" | "buffer";
+export type CType = "i16" | "i32" | "u32" | "u64" | "isize" | "usize" | "buffer";
 
 /** One C function: its parameters in order, and its result. */
 export interface CFunction {
@@ -238,6 +238,14 @@ export const SYMBOLS = {
     ],
     result: "isize",
   },
+  connect: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const struct sockaddr *addr
+      "u32", // socklen_t len
+    ],
+    result: "i32",
+  },
   bind: {
     parameters: [
       "i32", // int fd
@@ -271,6 +279,57 @@ export const SYMBOLS = {
     parameters: [
       "i32", // pid_t pid
       "i32", // int sig
+    ],
+    result: "i32",
+  },
+  posix_spawn: {
+    parameters: [
+      "buffer", // pid_t *pid
+      "buffer", // const char *path
+      "buffer", // const posix_spawn_file_actions_t *actions
+      "buffer", // const posix_spawnattr_t *attr
+      "buffer", // char *const argv[]
+      "buffer", // char *const envp[]
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_init: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *actions
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_destroy: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *actions
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_adddup2: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *actions
+      "i32", // int fd
+      "i32", // int newfd
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_addclose: {
+    parameters: [
+      "buffer", // posix_spawn_file_actions_t *actions
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  posix_spawnattr_init: {
+    parameters: [
+      "buffer", // posix_spawnattr_t *attr
+    ],
+    result: "i32",
+  },
+  posix_spawnattr_setflags: {
+    parameters: [
+      "buffer", // posix_spawnattr_t *attr
+      "i16", // short flags
     ],
     result: "i32",
   },

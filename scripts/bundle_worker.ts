@@ -1,10 +1,10 @@
 /**
- * Writes `guard/worker_source.ts`: the thread of the responder, and all that it imports, as one source.
+ * Writes the programs that other threads and processes run, each with all that it imports as one source.
  *
- *     deno run -A scripts/bundle_worker.ts            writes it
- *     deno run -A scripts/bundle_worker.ts --check    fails where it is not what would be written
+ *     deno run -A scripts/bundle_worker.ts            writes them
+ *     deno run -A scripts/bundle_worker.ts --check    fails where one is not what would be written
  *
- * A Worker that is started from a `data:` URL needs no file beside the program, so that single-file executables have it.
+ * What is started from a text needs no file beside the program, so that single-file executables have it.
  *
  * @module
  */
@@ -16,34 +16,61 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url).href);
-const FILE = join(ROOT, "guard/worker_source.ts");
-const ENTRY = "guard/worker.ts";
 
-/** The module that has the source. */
-export function bundleWorker(): string {
+/** A program, and the module that has its source. */
+export interface Bundle {
+  readonly entry: string;
+  readonly file: string;
+  readonly name: string;
+  readonly about: string;
+}
+
+/** The programs. */
+export const BUNDLES: readonly Bundle[] = [
+  {
+    entry: "guard/worker.ts",
+    file: "guard/worker_source.ts",
+    name: "WORKER_SOURCE",
+    about: "A module for a Worker.",
+  },
+  {
+    entry: "backends/audit/keeper_main.ts",
+    file: "backends/audit/keeper_source.ts",
+    name: "KEEPER_SOURCE",
+    about: "A module for a process.",
+  },
+];
+
+/** The text of the module that has the source. */
+export function bundle({ entry, name, about }: Bundle): string {
   const { status, stdout, stderr } = spawnSync(
     "bun",
-    ["build", ENTRY, "--target=node", "--format=esm", "--minify-syntax", "--minify-whitespace"],
+    ["build", entry, "--target=node", "--format=esm", "--minify-syntax", "--minify-whitespace"],
     { cwd: ROOT, encoding: "utf8" },
   );
-  if (status !== 0) throw new Error(`Cannot bundle ${ENTRY}: ${stderr}`);
+  if (status !== 0) throw new Error(`Cannot bundle ${entry}: ${stderr}`);
   return `/**
- * The source of \`worker.ts\` and all that it imports. Written by \`scripts/bundle_worker.ts\`.
+ * The source of \`${
+    entry.split("/").at(-1)
+  }\` and all that it imports. Written by \`scripts/bundle_worker.ts\`.
  *
  * @module
  */
 
-/** A module for a Worker. */
-export const WORKER_SOURCE: string =
+/** ${about} */
+export const ${name}: string =
   ${JSON.stringify(stdout)};
 `;
 }
 
 if (import.meta.main) {
-  const text = bundleWorker();
-  if (!process.argv.includes("--check")) writeFileSync(FILE, text);
-  else if (readFileSync(FILE, "utf8") !== text) {
-    console.error("guard/worker_source.ts is behind: deno run -A scripts/bundle_worker.ts");
-    process.exitCode = 1;
+  for (const one of BUNDLES) {
+    const text = bundle(one);
+    const file = join(ROOT, one.file);
+    if (!process.argv.includes("--check")) writeFileSync(file, text);
+    else if (readFileSync(file, "utf8") !== text) {
+      console.error(`${one.file} is behind: deno run -A scripts/bundle_worker.ts`);
+      process.exitCode = 1;
+    }
   }
 }

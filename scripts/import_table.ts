@@ -26,7 +26,7 @@ const TABLE: Readonly<Record<string, readonly string[]>> = {
 const ADAPTERS = ["ffi/deno.ts", "ffi/bun.ts", "ffi/libc.ts"];
 
 /** Made of the others. */
-const GENERATED = ["guard/worker_source.ts"];
+const GENERATED = ["guard/worker_source.ts", "backends/audit/keeper_source.ts"];
 
 const IMPORT = /^\s*(?:import|export)\s+(type\s)?[^"']*?from\s+"(\.[^"]+)"/gm;
 const RUNTIME = /\b(?:Deno|Bun)\.\w|"bun:|from "bun"/;

@@ -26,6 +26,7 @@ import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
 import * as signal from "../ffi/abi/signal.ts";
 import * as socket from "../ffi/abi/socket.ts";
+import * as spawn from "../ffi/abi/spawn.ts";
 import * as stat from "../ffi/abi/stat.ts";
 import * as statfs from "../ffi/abi/statfs.ts";
 import * as statx from "../ffi/abi/statx.ts";
@@ -247,6 +248,18 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     headers: ["sys/socket.h", "sys/un.h"],
     structs: ["sockaddr_un"],
   },
+  "spawn.ts": {
+    exports: spawn,
+    headers: ["spawn.h"],
+    macros: {
+      // No more than a bound of libc's own types.
+      "ffi/abi/spawn.ts": { SPAWN_STATE_SIZE: "512" },
+    },
+    definitions: `
+_Static_assert(sizeof(posix_spawn_file_actions_t) <= 512, "posix_spawn_file_actions_t");
+_Static_assert(sizeof(posix_spawnattr_t) <= 512, "posix_spawnattr_t");
+`,
+  },
   "stat.ts": {
     exports: stat,
     headers: ["sys/stat.h"], // <linux/stat.h> leaves the mode bits to glibc where there is one
@@ -281,7 +294,7 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
   },
   "ioctl.ts": {
     exports: ioctl,
-    headers: ["asm/ioctls.h"],
+    headers: ["asm/ioctls.h", "linux/fs.h"],
   },
   "resource.ts": {
     exports: resource,

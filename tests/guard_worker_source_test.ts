@@ -6,17 +6,19 @@ import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
 import { WORKER_SOURCE } from "../guard/worker_source.ts";
-import { bundleWorker } from "../scripts/bundle_worker.ts";
+import { bundle, BUNDLES } from "../scripts/bundle_worker.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Guarded, whyUnguarded } from "./guarded.ts";
 import { isDeno, moduleFile } from "./runtime.ts";
 
-test("worker_source.ts is what scripts/bundle_worker.ts writes", {
-  skip: isInstalled("bun") ? false : "bun is not installed",
-}, () => {
-  const written = readFileSync(moduleFile("guard/worker_source.ts"), "utf8");
-  assert(written === bundleWorker(), "it is behind: deno run -A scripts/bundle_worker.ts");
-});
+for (const one of BUNDLES) {
+  test(`${one.file} is what scripts/bundle_worker.ts writes`, {
+    skip: isInstalled("bun") ? false : "bun is not installed",
+  }, () => {
+    const written = readFileSync(moduleFile(one.file), "utf8");
+    assert(written === bundle(one), "it is behind: deno run -A scripts/bundle_worker.ts");
+  });
+}
 
 test("the responder's thread imports nothing that is not part of the runtime", () => {
   const specifiers = [...WORKER_SOURCE.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)]

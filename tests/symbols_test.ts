@@ -15,6 +15,7 @@ const HEADERS = [
   "fcntl.h",
   "poll.h",
   "signal.h",
+  "spawn.h",
   "sys/epoll.h",
   "sys/eventfd.h",
   "sys/fanotify.h",
@@ -27,6 +28,7 @@ const HEADERS = [
 
 /** What each notation stands for, as the program prints it: pointer, signed or unsigned, and its width in bytes. */
 const SHAPES: Readonly<Record<CType, string>> = {
+  i16: "s2",
   i32: "s4",
   u32: "u4",
   u64: "u8",

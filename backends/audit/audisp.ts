@@ -24,7 +24,7 @@ import type { AuditRecord } from "./record.ts";
 export type Decoded = AuditRecord | string;
 
 /** Records from chunks of bytes that are cut anywhere. */
-export class RecordStream {
+export class DispatchStream {
   #lines: LineSplitter | undefined;
   #frames: FrameSplitter | undefined;
   /** What came before it was known which of them it is. */

@@ -7,6 +7,7 @@
 export const AF_UNIX = 1;
 export const AF_NETLINK = 16;
 
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0x800; // = O_NONBLOCK, 2.6.27
@@ -20,6 +21,7 @@ export const SO_RCVBUFFORCE = 33; // beyond it; CAP_NET_ADMIN
 
 export const MSG_TRUNC = 0x20; // the result is the datagram's length, also of what was cut
 export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000; // EPIPE without SIGPIPE
 
 /** `struct sockaddr_un` (`<sys/un.h>`). `sun_family` is 16 bits wide, `sun_path` 108 bytes long. */
 export const sockaddr_un = {

@@ -16,6 +16,8 @@ export const SYS_io_submit: number = arch === "arm64" ? 2 : 209;
 export const SYS_io_cancel: number = arch === "arm64" ? 3 : 210;
 export const SYS_ioctl: number = arch === "arm64" ? 29 : 16;
 export const SYS_flock: number = arch === "arm64" ? 32 : 73;
+export const SYS_socketpair: number = arch === "arm64" ? 199 : 53;
+export const SYS_wait4: number = arch === "arm64" ? 260 : 61;
 export const SYS_getdents64: number = arch === "arm64" ? 61 : 217;
 export const SYS_prlimit64: number = arch === "arm64" ? 261 : 302;
 
