@@ -15,7 +15,10 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 const UNSET = 0xffffffff;
 
 /** The process of a record; undefined where it names none. `own` is this process. */
-export function readActor(record: AuditRecord, own: number | undefined): Mutable<Actor> | undefined {
+export function readActor(
+  record: AuditRecord,
+  own: number | undefined,
+): Mutable<Actor> | undefined {
   const pid = numberOf(record.field("pid"), 10);
   if (pid === undefined) return undefined;
   const actor: Mutable<Actor> = { pid, self: pid === own, confidence: "exact" };
