@@ -5,92 +5,27 @@
  */
 
 import type { AuditRecord } from "../backends/audit/record.ts";
-import { decodeLatin1 } from "./audit_text.ts";
 
-/** Name → value, what is encoded decoded, and a user program's `msg='…'` among the others. */
+/** Name → value, what is encoded decoded, and what is in a user program's `msg='…'` among the others. */
 export type AuditFields = Readonly<Record<string, string>>;
 
-/** Fields whose value programs choose: `"quoted"`, or in hexadecimal if it has a character that would break the record. */
-const ENCODED: ReadonlySet<string> = new Set([
-  "acct",
-  "cgroup",
-  "cmd",
-  "comm",
-  "cwd",
-  "data",
-  "device",
-  "dir",
-  "exe",
-  "file",
-  "grp",
-  "info",
-  "invalid_context",
-  "key",
-  "name",
-  "new-disk",
-  "new-fs",
-  "new-chardev",
-  "new_group",
-  "old-disk",
-  "old-fs",
-  "old-chardev",
-  "operation",
-  "path",
-  "proctitle",
-  "profile",
-  "sw",
-  "vm",
-  "watch",
-]);
+/** A name in a message. What is in a quoted value may look like one, and is no field of the record then. */
+const NAME = /(?:^|[\s(])([^\s="'(]+)=/g;
 
-/** The fields of `record`. One that comes twice is told as it came first, unless it comes in the message. */
+/** The fields of `record`. What the kernel says comes before what a program says in its message. */
 export function readFields(record: AuditRecord): AuditFields {
   const fields = new Map<string, string>();
+  let message: string | undefined;
   for (const [name, value] of record.fields()) {
-    if (name === "msg" && value.includes("=")) continue;
-    if (fields.has(name)) continue;
-    fields.set(name, ENCODED.has(name) ? record.string(name) ?? value : value);
+    if (name === "msg" && value.includes("=")) message ??= value;
+    else if (!fields.has(name)) fields.set(name, record.string(name) ?? value);
   }
-  const message = record.field("msg");
-  if (message?.includes("=")) readMessage(message, fields);
+  for (const [, name] of message?.matchAll(NAME) ?? []) {
+    if (fields.has(name!)) continue;
+    const value = record.string(name!) ?? record.field(name!);
+    if (value !== undefined) fields.set(name!, value);
+  }
   return Object.fromEntries(fields);
-}
-
-/** `op=login acct="root" exe="/usr/sbin/sshd" res=success`, and words between, which tell nothing that is named. */
-function readMessage(text: string, fields: Map<string, string>): void {
-  let at = 0;
-  while (at < text.length) {
-    const end = endOf(text, " ", at);
-    const equals = text.indexOf("=", at);
-    if (equals < 0) return;
-    if (equals > end) {
-      at = end + 1;
-      continue;
-    }
-    const name = text.slice(at, equals);
-    const quote = text[equals + 1];
-    const isQuoted = quote === '"' || quote === "'";
-    const start = isQuoted ? equals + 2 : equals + 1;
-    const stop = endOf(text, isQuoted ? quote : " ", start);
-    const value = text.slice(start, stop);
-    fields.set(name, !isQuoted && ENCODED.has(name) ? decoded(value) : utf8(value));
-    at = stop + 1;
-  }
-}
-
-function endOf(text: string, sign: string, from: number): number {
-  const at = text.indexOf(sign, from);
-  return at < 0 ? text.length : at;
-}
-
-function decoded(value: string): string {
-  if (value.length % 2 !== 0 || !/^[0-9A-F]+$/.test(value)) return utf8(value);
-  return utf8(value.replace(/../g, (hex) => String.fromCharCode(parseInt(hex, 16))));
-}
-
-/** Text is told a character a byte. */
-function utf8(latin1: string): string {
-  return /[\x80-\xff]/.test(latin1) ? decodeLatin1(latin1).text : latin1;
 }
 
 /** What a record says of success: `res=` of a user's and of the kernel's. */

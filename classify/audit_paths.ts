@@ -202,8 +202,10 @@ function resolvePath(
   }
 }
 
+/** What appears or goes away is not looked for: the inode may have been another file's, or be at another path by now. */
 function byInode(path: AuditPath, resolve: Resolve | undefined): void {
-  const { device, inode } = path;
+  const { device, inode, nametype } = path;
+  if (nametype === "CREATE" || nametype === "DELETE") return;
   if (resolve === undefined || device === undefined || inode === undefined) return;
   setIfKnown(path, "path", resolve(device, inode));
 }
@@ -219,7 +221,7 @@ function byParent(
   const end = endOfName(name);
   const start = name.lastIndexOf("/", end - 1) + 1;
   const base = name.slice(start, end);
-  if (base === "" || base === "." || base === "..") return byInode(path, resolve);
+  if (base === "" || base === "." || base === "..") return;
   const prefix = start === 0 ? bases.cwd?.text : name.slice(0, start);
   const found = new Set<string | undefined>();
   for (const parent of paths) {
@@ -230,7 +232,7 @@ function byParent(
   // Of two directories that go by the current one's name, one is just that if the other path is relative to it.
   if (found.size > 1 && bases.old !== bases.new) found.delete(bases.cwd?.text);
   const [directory] = found;
-  if (found.size !== 1 || directory === undefined) return byInode(path, resolve);
+  if (found.size !== 1 || directory === undefined) return;
   if (path.nameBytes === undefined) setPath(path, directory, base, undefined);
   else setPathBytes(path, toLatin1(directory), baseLatin1(nameLatin1(path)));
 }

@@ -12,9 +12,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 
+import * as address from "../ffi/abi/address.ts";
 import * as aio from "../ffi/abi/aio.ts";
 import { arch } from "../ffi/abi/arch.ts";
+import * as audisp from "../ffi/abi/audisp.ts";
 import * as audit from "../ffi/abi/audit.ts";
+import * as auditTypes from "../ffi/abi/audit_types.ts";
 import * as dirent from "../ffi/abi/dirent.ts";
 import * as errno from "../ffi/abi/errno.ts";
 import * as fanotify from "../ffi/abi/fanotify.ts";
@@ -32,6 +35,7 @@ import * as statfs from "../ffi/abi/statfs.ts";
 import * as statx from "../ffi/abi/statx.ts";
 import * as resource from "../ffi/abi/resource.ts";
 import * as syscall from "../ffi/abi/syscall.ts";
+import { recordType } from "../backends/audit/record_types.ts";
 
 /** How the exports of one module of `ffi/abi/` are found in C. */
 interface AbiModule {
@@ -141,8 +145,28 @@ _Static_assert(offsetof(struct linux_dirent64, d_name) == offsetof(struct dirent
                "d_name");
 `;
 
+// The layouts here have the size of the struct under `size`, which is a member of this one.
+const DISPATCHER_DEFINITIONS = `
+struct dispatcher_header { /* libaudit.h, struct audit_dispatcher_header */
+  uint32_t ver;
+  uint32_t hlen;
+  uint32_t type;
+  uint32_t data_size;
+};
+_Static_assert(sizeof(struct dispatcher_header) == sizeof(struct audit_dispatcher_header), "size");
+_Static_assert(offsetof(struct audit_dispatcher_header, ver) == 0, "ver");
+_Static_assert(offsetof(struct audit_dispatcher_header, hlen) == 4, "hlen");
+_Static_assert(offsetof(struct audit_dispatcher_header, type) == 8, "type");
+_Static_assert(offsetof(struct audit_dispatcher_header, size) == 12, "data_size");
+`;
+
 /** The files of `ffi/abi/`, but for `arch.ts`, which has no constant. */
 const MODULES: Readonly<Record<string, AbiModule>> = {
+  "address.ts": {
+    exports: address,
+    headers: ["sys/socket.h", "netinet/in.h", "linux/vm_sockets.h"],
+    structs: ["sockaddr_in", "sockaddr_in6", "sockaddr_vm"],
+  },
   "aio.ts": {
     exports: aio,
     headers: ["linux/aio_abi.h"],
@@ -152,6 +176,33 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     exports: audit,
     headers: ["linux/audit.h"],
     structs: ["audit_status", "audit_rule_data"],
+  },
+  "audisp.ts": {
+    exports: audisp,
+    headers: ["libaudit.h"],
+    structs: ["dispatcher_header"],
+    definitions: DISPATCHER_DEFINITIONS,
+  },
+  "audit_types.ts": {
+    exports: auditTypes,
+    headers: ["linux/audit.h", "libaudit.h"],
+    tables: ["AUDIT_RECORD"],
+    macros: {
+      "include/uapi/linux/audit.h, v6.12": {
+        AUDIT_IPE_ACCESS: "1420",
+        AUDIT_IPE_CONFIG_CHANGE: "1421",
+        AUDIT_IPE_POLICY_LOAD: "1422",
+      },
+      "include/uapi/linux/audit.h, v6.14": { AUDIT_INTEGRITY_USERSPACE: "1808" },
+      "include/uapi/linux/audit.h, v6.15": {
+        AUDIT_LANDLOCK_ACCESS: "1423",
+        AUDIT_LANDLOCK_DOMAIN: "1424",
+      },
+      "include/uapi/linux/audit.h, v6.18": {
+        AUDIT_MAC_TASK_CONTEXTS: "1425",
+        AUDIT_MAC_OBJ_CONTEXTS: "1426",
+      },
+    },
   },
   "dirent.ts": {
     exports: dirent,
@@ -426,6 +477,33 @@ test("ERRNO has every error number of the headers", needsCompiler, () => {
   const names = [...macros.matchAll(/^#define (E[A-Z0-9]+) /gm)].map((match) => match[1]);
   assert.ok(names.length > 100, "error numbers found in the headers");
   assert.deepEqual(names.sort(), Object.keys(errno.ERRNO).sort());
+});
+
+test("record types are named as libaudit names them", needsCompiler, () => {
+  const directory = mkdtempSync(join(tmpdir(), "sentinode-abi-"));
+  try {
+    const source = join(directory, "names.c");
+    const binary = join(directory, "names");
+    writeFileSync(
+      source,
+      `#include <stdio.h>
+#include <libaudit.h>
+int main(void) {
+  for (int type = 1100; type < 3000; type++) {
+    const char *name = audit_msg_type_to_name(type);
+    if (name) printf("%d %s\\n", type, name);
+  }
+}`,
+    );
+    run("cc", ["-o", binary, source, "-laudit"]);
+    const names = run(binary, []).trimEnd().split("\n");
+    assert.ok(names.length > 150, "names of libaudit");
+    const ours = names.map((line) => recordType(Number(line.split(" ")[0])))
+      .map(({ number, name }) => `${number} ${name}`);
+    assert.deepEqual(ours, names);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test("a wrong constant and a wrong offset are noticed", needsCompiler, () => {

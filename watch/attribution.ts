@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AuditEvent } from "../classify/audit.ts";
+import type { AuditEvent } from "../classify/audit_event.ts";
 import { Correlation } from "../classify/correlation.ts";
 import { type EventInit, FileEvent } from "../classify/event.ts";
 import { CAPACITY, type EventQueue } from "./queue.ts";

@@ -18,7 +18,8 @@ import {
 } from "../backends/audit/record_stream.ts";
 import type { AuditRule } from "../backends/audit/rules.ts";
 import type { RuleClass } from "../backends/audit/tree_rules.ts";
-import { type AuditEvent, auditEvent } from "../classify/audit.ts";
+import { auditEvent } from "../classify/audit.ts";
+import type { AuditEvent } from "../classify/audit_event.ts";
 import { CapabilityError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";

@@ -8,7 +8,7 @@
 import { posix } from "node:path";
 import { type DirectoryNode, DirectoryTree } from "../backends/tree.ts";
 import { listEntries, mountOfFd, openDirectory } from "../backends/poll/listing.ts";
-import type { AuditEvent } from "../classify/audit.ts";
+import type { AuditEvent } from "../classify/audit_event.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString, decodeText, encodeText, joinPath } from "../ffi/text.ts";
