@@ -35,6 +35,15 @@ export type { Rule } from "./guard/rules.ts";
 export type { AuditNote, Cache, DecisionFields, DenialErrno, Verdict } from "./guard/decision.ts";
 export type { Operation, Priority } from "./backends/fanotify/permission_group.ts";
 export type { ByteRange } from "./guard/protocol.ts";
+export { audit, type AuditStats, AuditStream } from "./streams/audit.ts";
+export type {
+  AuditLog,
+  AuditOptions,
+  AuditSocketPath,
+  AuditSource,
+} from "./streams/audit_options.ts";
+export type { AuditRule } from "./backends/audit/rules.ts";
+export type { AuditLosses } from "./backends/audit/losses.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";

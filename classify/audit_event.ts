@@ -25,12 +25,12 @@ export interface AuxiliaryRecord {
 
 /** What an audit event tells beyond kind and path. */
 export interface AuditAttributes extends Attributes {
-  /** The number of the event since the machine started. */
-  readonly serial: number;
+  /** The number of the event since the machine started; absent of `lost`, as is the next. */
+  readonly serial?: number;
   /** The machine, where a log of several tells it. */
   readonly node?: string;
   /** What the event is about: `"SYSCALL"`, `"URINGOP"`, or the name of its first record. */
-  readonly type: string;
+  readonly type?: string;
   /** What was done, or tried, whatever the call: `"chmod"` of fchmodat2(2). The call's name where it is the only one. */
   readonly operation?: string;
   /** The system call, or the operation of io_uring as one; its number where that has no name here. */
@@ -85,7 +85,8 @@ export interface AuditAttributes extends Attributes {
 export interface AuditEvent extends WatchEvent {
   readonly backend: "audit";
   readonly attributes: AuditAttributes;
-  readonly raw: AuditRecords;
+  /** Undefined of `lost`. */
+  readonly raw: AuditRecords | undefined;
 }
 
 /** What {@linkcode auditEvent} may know beyond the records. */

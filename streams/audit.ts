@@ -155,10 +155,8 @@ export class AuditStream extends EventStream<AuditEvent> {
 
   #lost(reason: string, count: number | undefined): void {
     const attributes = { reason, ...(count === undefined ? {} : { count }) };
-    this.queue.push(
-      [FileEvent.from({ kind: "lost", path: "/", attributes }, Date.now(), "audit")],
-      "/",
-    );
+    const event = FileEvent.from({ kind: "lost", path: "/", attributes }, Date.now(), "audit");
+    this.queue.push([event as FileEvent & AuditEvent], "/");
   }
 
   /** Ends the stream: removes its rules, and restores the state of audit. Always the same promise. */

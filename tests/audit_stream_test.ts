@@ -7,7 +7,7 @@ import { appendFileSync, linkSync, mkdirSync, renameSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import { Buffer } from "node:buffer";
 import test from "node:test";
-import { type Decoded, RecordStream } from "../backends/audit/audisp.ts";
+import { type Decoded, DispatchStream } from "../backends/audit/audisp.ts";
 import { LineSplitter } from "../backends/audit/lines.ts";
 import { readLog } from "../backends/audit/log.ts";
 import { MAX_AUDIT_MESSAGE_LENGTH } from "../ffi/abi/audisp.ts";
@@ -27,7 +27,7 @@ function* pieces(bytes: Uint8Array, size: number): Generator<Uint8Array<ArrayBuf
 
 /** All that a stream gives for those bytes, in pieces of that size. */
 function decoded(bytes: Uint8Array, size: number): { shown: string[]; rejected: number } {
-  const stream = new RecordStream();
+  const stream = new DispatchStream();
   const all: Decoded[] = [];
   for (const piece of pieces(bytes, size)) {
     const buffer = piece.slice();
@@ -103,7 +103,7 @@ for (
 }
 
 test("the first frame does not wait for the second", () => {
-  const stream = new RecordStream();
+  const stream = new DispatchStream();
   assert.equal(stream.push(Uint8Array.from(frame(0, 1307, `${AT}: cwd="/"`))).length, 1);
   assert.deepEqual(stream.end(), []);
 });
