@@ -33,12 +33,13 @@ export function refusedNamespace(libc: Libc): "user" | "pid" | undefined {
 }
 
 /**
- * Whether this process is in the network namespace that the kernel's multicast goes to, that of the first process; undefined
- * where that is not to be seen.
+ * Whether this process is in the network namespace that the kernel's multicast goes to, the first one, in which the kernel's
+ * own processes are (pid 2, kthreadd); undefined where that is not to be seen (it takes CAP_SYS_PTRACE).
  */
 export function hearsMulticast(libc: Libc): boolean | undefined {
+  if (refusedNamespace(libc) !== undefined) return undefined;
   const own = readLink(libc, "/proc/self/ns/net")?.slice();
-  const first = readLink(libc, "/proc/1/ns/net");
+  const first = readLink(libc, "/proc/2/ns/net");
   if (own === undefined || first === undefined) return undefined;
   return decodeText(own) === decodeText(first);
 }

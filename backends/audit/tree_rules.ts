@@ -66,7 +66,7 @@ export const TREE_SYSCALLS: Readonly<Record<string, Numbers>> = {
   arm: {
     open: 5,
     openat: 322,
-    times: [269, 326, 348, 412], // utimes, futimesat, utimensat, utimensat_time64
+    times: [30, 269, 326, 348, 412], // the same as i386
     ioctl: 54,
     requests: [FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR],
   },
