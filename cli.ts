@@ -11,6 +11,7 @@
 
 import process from "node:process";
 import { type Arguments, help, readArguments, type Synopsis, UsageError } from "./cli/args.ts";
+import { AUDIT, runAudit } from "./cli/audit.ts";
 import { DOCTOR, runDoctor } from "./cli/doctor.ts";
 import { escapeText } from "./cli/escape.ts";
 import { GUARD, runGuard } from "./cli/guard.ts";
@@ -31,13 +32,14 @@ const COMMANDS: readonly Command[] = [
   { synopsis: WATCH, run: runWatch },
   { synopsis: TRACE, run: runTrace },
   { synopsis: GUARD, run: runGuard },
+  { synopsis: AUDIT, run: runAudit },
   { synopsis: SNAPSHOT, run: runSnapshot },
   { synopsis: SINCE, run: runSince },
   { synopsis: DOCTOR, run: runDoctor },
 ];
 
 /** Commands of a later version. */
-const NOT_YET = ["audit", "mounts", "errors", "keys"];
+const NOT_YET = ["mounts", "errors", "keys"];
 
 const HELP = `Usage: sentinode COMMAND [OPTIONS] [PATH…]
 

@@ -5,6 +5,7 @@
  */
 
 import type { WatchEvent } from "../classify/mod.ts";
+import type { EventStream } from "../watch/event_stream.ts";
 import type { Watcher } from "../watch/watcher.ts";
 import type { Arguments, Option } from "./args.ts";
 import { escapeText } from "./escape.ts";
@@ -80,9 +81,9 @@ export function endTogether(stop: Stop, { out, err }: Terminal): void {
   });
 }
 
-/** Prints what the watcher delivers until `--count`, `--timeout`, a signal, or the reader's end; the exit status. */
+/** Prints what the stream delivers until `--count`, `--timeout`, a signal, or the reader's end; the exit status. */
 export async function follow(
-  watcher: Watcher,
+  stream: Pick<EventStream, "batches">,
   render: Render,
   { most, seconds, lineEnd }: Limits,
   stop: Stop,
@@ -93,7 +94,7 @@ export async function follow(
   endTogether(stop, terminal);
   const lost = new Loss();
   let seen = 0;
-  for await (const batch of watcher.batches()) {
+  for await (const batch of stream.batches()) {
     const pieces: Piece[] = [];
     for (const line of render(batch)) {
       pieces.push(...line, lineEnd);

@@ -108,9 +108,11 @@ export function eventLine(
   command: string,
   args: Arguments,
   colors: boolean,
+  forPeople: typeof textLine = textLine,
+  defaultTime: string = DEFAULT_TIME,
 ): (told: Told) => readonly Piece[] {
   const style: Style = {
-    time: timeFormatter(command, args.last("time-format") ?? DEFAULT_TIME),
+    time: timeFormatter(command, args.last("time-format") ?? defaultTime),
     isRaw: args.has("null"),
     json: ({ event }) => safeJson(eventJson(event, args.has("raw"))),
   };
@@ -120,7 +122,7 @@ export function eventLine(
   }
   if (format !== undefined) return lineFormatter(command, format, style);
   if (args.has("json")) return (told) => [style.json(told)];
-  return ({ event }) => textLine(event, style, colors);
+  return ({ event }) => forPeople(event, style, colors);
 }
 
 function watchOptions(
@@ -179,7 +181,7 @@ const COLORS: Readonly<Record<string, string>> = {
 };
 
 /** The line for people. */
-function textLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
+export function textLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
   const { kind, from, actor } = event;
   const color = colors ? COLORS[kind.split(".")[0]!] : undefined;
   const shown = escapeText(kind).padEnd(KIND_WIDTH);
