@@ -36,7 +36,7 @@ export type { AuditNote, Cache, DecisionFields, DenialErrno, Verdict } from "./g
 export type { Operation, Priority } from "./backends/fanotify/permission_group.ts";
 export type { ByteRange } from "./guard/protocol.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
-export type { WatchOptions } from "./watch/options.ts";
+export type { MetadataOptions, WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";
 export { gitignore } from "./watch/gitignore.ts";
 export type {
@@ -45,6 +45,7 @@ export type {
   BackendSession,
   BackendSink,
   Coverage,
+  FlagCoverage,
 } from "./backends/backend.ts";
 export {
   CapabilityError,
@@ -61,5 +62,7 @@ export {
   type Kind,
   KINDS,
   matches,
+  type MetadataState,
   type WatchEvent,
+  type XattrChange,
 } from "./classify/mod.ts";
