@@ -52,20 +52,28 @@ export interface MetadataChange {
   };
 }
 
+/** What is known beside the two states. */
+export interface MetadataOccasion {
+  /** Whether the kernel has announced that metadata changed, as it does of times that are set. */
+  readonly isAnnounced?: boolean;
+  /** Whether values of extended attributes are told. */
+  readonly values?: boolean;
+}
+
 /** What changed, in the order in which it is told: permissions, ownership, times, extended attributes, flags, links. */
 export function metadataChanges(
   before: FileMetadata,
   after: FileMetadata,
-  values: boolean = false,
+  { isAnnounced = false, values = false }: MetadataOccasion = {},
 ): MetadataChange[] {
-  return [
-    ...permissions(before, after),
-    ...ownership(before, after),
-    ...times(before, after),
+  const first = [...permissions(before, after), ...ownership(before, after)];
+  const last = [
     ...xattrs(before.xattrs, after.xattrs, values),
     ...flags(before, after),
     ...links(before, after),
   ];
+  const isExplained = first.length + last.length > 0;
+  return [...first, ...times(before, after, isAnnounced, isExplained), ...last];
 }
 
 function permissions({ mode: old }: FileMetadata, { mode }: FileMetadata): MetadataChange[] {
@@ -84,19 +92,28 @@ function ownership(before: FileMetadata, after: FileMetadata): MetadataChange[] 
  *
  * - a write sets the times of modification and of change to the same moment, which is after the last look's time of
  *   change. So a time of modification before that, or after the time of change, was set;
- * - a read sets the time of access only, to the moment. So where the times of access and modification are new and the
- *   same, both were set: `touch` sets both to one moment. And a time of access that went back was set.
+ * - a read sets the time of access, to the moment. So one that went back was set.
  *
- * A time of modification that was set to a moment between both looks, and differs from that of access, cannot be told from
- * a write. Nor can anything be said where the clock was set back.
+ * `touch` sets both to one moment, which a write and a read within one tick of the kernel's clock do as well. So times that
+ * are new and the same were set where the kernel has announced that metadata changed, and either that is nothing else, or
+ * the time of change is the same too, as nothing happened since.
+ *
+ * Nothing can be said of a time of modification that was set to a moment between both looks, and differs from that of
+ * access: it may be a write's; nor where the clock was set back.
  */
-function times(before: FileMetadata, after: FileMetadata): MetadataChange[] {
+function times(
+  before: FileMetadata,
+  after: FileMetadata,
+  isAnnounced: boolean,
+  isExplained: boolean,
+): MetadataChange[] {
   if (after.changed <= before.changed) return [];
   const isRead = before.accessed !== after.accessed;
   const isWritten = before.modified !== after.modified;
+  const isSame = isRead && isWritten && after.accessed === after.modified;
+  const isTouched = isSame && isAnnounced && (!isExplained || after.modified === after.changed);
   const isModifiedSet = isWritten &&
-    (after.modified < before.changed || after.modified > after.changed ||
-      (isRead && after.accessed === after.modified));
+    (after.modified < before.changed || after.modified > after.changed || isTouched);
   const isAccessedSet = isRead && (isModifiedSet || after.accessed < before.accessed);
   if (!isModifiedSet && !isAccessedSet) return [];
   const of = ({ accessed, modified }: FileMetadata): MetadataState => ({
@@ -107,7 +124,7 @@ function times(before: FileMetadata, after: FileMetadata): MetadataChange[] {
 }
 
 function milliseconds(time: bigint): number {
-  return Number(time / 1_000_000n) + Number(time % 1_000_000n) / 1e6;
+  return Number(time) / 1e6;
 }
 
 /** In the order of their names. Of what cannot be read nothing is said. */

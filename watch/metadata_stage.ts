@@ -17,7 +17,11 @@
 
 import type { FlagCoverage } from "../backends/backend.ts";
 import { Baseline, NONE } from "../backends/metadata/baseline.ts";
-import { type FileMetadata, MetadataReader } from "../backends/metadata/state.ts";
+import {
+  type FileIdentity,
+  type FileMetadata,
+  MetadataReader,
+} from "../backends/metadata/state.ts";
 import { FileEvent } from "../classify/event.ts";
 import { matches } from "../classify/kinds.ts";
 import { type MetadataChange, metadataChanges } from "../classify/metadata.ts";
@@ -168,7 +172,7 @@ export class MetadataStage {
     }
     if (this.#isAnother(row, file, bytesOf(event))) return void told.push(event);
     const before = this.#baseline.get(row);
-    const changes = this.#changes(before, file);
+    const changes = this.#changes(before, file, !event.synthetic);
     const isKnown = file.changed === before.changed && this.#baseline.isTold(row);
     if (changes.length === 0 && !isKnown) told.push(event);
     this.#tell(event, changes, before, told);
@@ -201,14 +205,10 @@ export class MetadataStage {
     const found = this.#differing(event);
     if (found === undefined) return;
     const { before, file } = found;
-    const changes = this.#changes(before, file);
-    if (event.synthetic) {
-      this.#note(withKnown(file, before), changes.length > 0);
-      return this.#tell(event, changes, before, told);
-    }
+    if (event.synthetic) return this.#found(event, file, told);
     // Where that of access changed as well, a `modify.metadata` follows.
     if (before.accessed !== file.accessed) return;
-    const times = changes.filter(({ kind }) => kind === TIMES);
+    const times = this.#changes(before, file).filter(({ kind }) => kind === TIMES);
     if (times.length === 0) return;
     this.#note({ ...before, modified: file.modified }, this.#isTold(before));
     this.#tell(event, times, before, told);
@@ -226,7 +226,7 @@ export class MetadataStage {
       if (comesFull && this.#target.recursive) void this.#walk(event.path, false);
       return;
     }
-    this.#baseline.setName(row, nameHash(bytes));
+    this.#baseline.setName(row, nameOf(file, bytes));
     const { linkOf } = event.attributes;
     if (linkOf !== undefined && file.links > 1) {
       this.#names.add(textOf(encodeText(linkOf)), keyOf(file));
@@ -251,8 +251,9 @@ export class MetadataStage {
     const file = this.#look(event);
     if (file === undefined) return;
     const row = this.#baseline.find(file);
-    if (row === NONE) this.#learn(file, bytes, false);
-    else this.#baseline.setName(row, nameHash(bytes));
+    if (row === NONE) return this.#learn(file, bytes, false);
+    this.#baseline.setName(row, nameOf(file, bytes));
+    if (event.synthetic) this.#found(event, file, told);
   }
 
   // --- links ---
@@ -285,6 +286,14 @@ export class MetadataStage {
   #known(file: FileMetadata): FileMetadata {
     const row = this.#baseline.find(file);
     return row === NONE ? file : this.#baseline.get(row);
+  }
+
+  /** Tells of all that differs from what is known. */
+  #found(event: FileEvent, file: FileMetadata, told: FileEvent[]): void {
+    const before = this.#known(file);
+    const changes = this.#changes(before, file);
+    this.#note(withKnown(file, before), changes.length > 0);
+    this.#tell(event, changes, before, told);
   }
 
   /** Notes the number of links, and all of it where nothing else changed. */
@@ -333,17 +342,22 @@ export class MetadataStage {
     if (row === NONE || this.#baseline.changed(row) !== file.changed) return false;
     if (this.#baseline.attributes(row) !== file.attributes) return false;
     this.#baseline.setSeen(row);
+    this.#meet(file, bytes);
     return true;
   }
 
   /** Whether a file came to a name by a rename that was not told yet. Through symlinks it has other names as well. */
   #isAnother(row: number, file: FileMetadata, bytes: Uint8Array): boolean {
-    if (this.#settings.followSymlinks || file.links > 1) return false;
-    return this.#baseline.name(row) !== nameHash(bytes);
+    if (this.#settings.followSymlinks) return false;
+    const name = nameOf(file, bytes);
+    const known = this.#baseline.name(row);
+    if (known === ANY || name === ANY) this.#baseline.setName(row, name);
+    else return known !== name;
+    return false;
   }
 
-  #changes(before: FileMetadata, file: FileMetadata): MetadataChange[] {
-    return metadataChanges(before, file, this.#showsValues);
+  #changes(before: FileMetadata, file: FileMetadata, isAnnounced = false): MetadataChange[] {
+    return metadataChanges(before, file, { isAnnounced, values: this.#showsValues });
   }
 
   #isTold(file: FileMetadata): boolean {
@@ -359,15 +373,15 @@ export class MetadataStage {
 
   /** A file is like that, and that was not told. `isTold`: all the same, what led to it was. */
   #learn(file: FileMetadata, bytes: Uint8Array, isTold: boolean): void {
-    this.#baseline.setName(this.#note(file, isTold), nameHash(bytes));
+    this.#baseline.setName(this.#note(file, isTold), nameOf(file, bytes));
     this.#meet(file, bytes);
     if (this.#baseline.size > this.#limit) this.#sweepNow();
   }
 
   /** A file has that name: it is noted if it has several. */
-  #meet(file: FileMetadata, bytes: Uint8Array): void {
-    const isDirectory = file.links > 1 && (file.mode & S_IFMT) === S_IFDIR;
-    if (file.links > 1 && !isDirectory) this.#names.add(textOf(bytes), keyOf(file));
+  #meet(file: FileIdentity, bytes: Uint8Array): void {
+    if (file.links < 2 || (file.mode & S_IFMT) === S_IFDIR) return;
+    this.#names.add(textOf(bytes), keyOf(file));
   }
 
   #tell(
@@ -457,10 +471,6 @@ export class MetadataStage {
     this.#baseline.setSeen(row);
     this.#meet(file, bytes);
     if (!tells || this.#isAnother(row, file, bytes)) return;
-    const before = this.#baseline.get(row);
-    const changes = this.#changes(before, file);
-    this.#note(withKnown(file, before), changes.length > 0);
-    if (changes.length === 0) return;
     const path = decodeText(bytes);
     const isDirectory = (file.mode & S_IFMT) === S_IFDIR;
     const { backend } = this.#outlet;
@@ -469,7 +479,7 @@ export class MetadataStage {
     const pathBytes = bytesUnlessText(bytes, 0, bytes.length, path);
     if (pathBytes !== undefined) event.pathBytes = pathBytes;
     const all: FileEvent[] = [];
-    this.#tell(event, changes, before, all);
+    this.#found(event, file, all);
     told.push(...all.filter(({ kind }) => this.#asked.wants(kind)));
   }
 }
@@ -508,17 +518,21 @@ function named(event: FileEvent, name: string): FileEvent {
 }
 
 /** Which file that is; its number may be another one's later. */
-function keyOf({ device, inode, born }: FileMetadata): string {
+function keyOf({ device, inode, born }: FileIdentity): string {
   return `${device}/${inode}/${born}`;
 }
 
+/** The name of a file that has several. */
+const ANY = 0;
+
 /** A hash of the last name in a path: that stays when a directory above is renamed. */
-function nameHash(bytes: Uint8Array): number {
+function nameOf({ links }: FileMetadata, bytes: Uint8Array): number {
+  if (links > 1) return ANY;
   let hash = 0x811c9dc5;
   for (let at = bytes.lastIndexOf(SLASH) + 1; at < bytes.length; at++) {
     hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
   }
-  return hash >>> 0;
+  return (hash >>> 0) || 1;
 }
 
 const SLASH = 0x2f;

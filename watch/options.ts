@@ -177,7 +177,7 @@ export function settle(options: WatchOptions): Settings {
   const { atomicSave = false, writeFinish = false, followSymlinks = false } = options;
   const saves = atomicSave || writeFinish ? { atomicSave, writeFinish } : undefined;
   const events = checkEvents(options.events ?? DEFAULT_EVENTS);
-  const asked = checkMetadata(options.metadata ?? false);
+  const asked = checkMetadata(options.metadata === undefined ? false : options.metadata);
   const metadata =
     events.some((pattern) => matches(pattern, "modify.metadata") || pattern === "modify")
       ? asked

@@ -42,7 +42,7 @@ export interface FileMetadata {
 /** Which file that is, and whether something of it may have changed. */
 export type FileIdentity = Pick<
   FileMetadata,
-  "device" | "inode" | "attributes" | "changed" | "born"
+  "device" | "inode" | "mode" | "links" | "attributes" | "changed" | "born"
 >;
 
 /** Extended attributes by name, its bytes as latin1. */
@@ -61,6 +61,9 @@ const DECODED: ReadonlySet<string> = new Set([
   "system.posix_acl_default",
   "security.capability",
 ]);
+
+/** How XFS keeps and lists what it has under another name as well: access control lists. */
+const DOUBLE: ReadonlySet<string> = new Set(["trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"]);
 
 const NO_XATTRS: Xattrs = new Map();
 
@@ -102,10 +105,8 @@ export class MetadataReader {
     const hasXflags = this.#readFileAttributes(follows);
     return {
       ...identity,
-      mode: view.getUint16(statx.stx_mode, true),
       uid: view.getUint32(statx.stx_uid, true),
       gid: view.getUint32(statx.stx_gid, true),
-      links: view.getUint32(statx.stx_nlink, true),
       attributesMask: view.getUint32(statx.stx_attributes_mask, true),
       xflags: hasXflags ? attributesView.getUint32(file_attr.fa_xflags, true) : undefined,
       projectId: hasXflags ? attributesView.getUint32(file_attr.fa_projid, true) : 0,
@@ -130,6 +131,8 @@ export class MetadataReader {
     return {
       device: ((major << 20) | view.getUint32(statx.stx_dev_minor, true)) >>> 0,
       inode: view.getUint32(statx.stx_ino, true) + high * 2 ** 32,
+      mode: view.getUint16(statx.stx_mode, true),
+      links: view.getUint32(statx.stx_nlink, true),
       attributes: view.getUint32(statx.stx_attributes, true),
       changed: time(statx.stx_ctime),
       born: isBorn ? time(statx.stx_btime) : 0n,
@@ -156,7 +159,7 @@ export class MetadataReader {
     if (length < 0) return errno() === EOPNOTSUPP ? NO_XATTRS : undefined;
     const found = new Map<string, Xattr>();
     for (const name of latin1Text(list, length - 1).split("\0").sort()) {
-      const xattr = this.#readXattr(name, follows);
+      const xattr = DOUBLE.has(name) ? undefined : this.#readXattr(name, follows);
       if (xattr !== undefined) found.set(name, xattr);
     }
     return found;
