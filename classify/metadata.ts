@@ -94,9 +94,9 @@ function ownership(before: FileMetadata, after: FileMetadata): MetadataChange[] 
  *   change. So a time of modification before that, or after the time of change, was set;
  * - a read sets the time of access, to the moment. So one that went back was set.
  *
- * `touch` sets both to one moment, which a write and a read within one tick of the kernel's clock do as well. So times that
- * are new and the same were set where the kernel has announced that metadata changed, and either that is nothing else, or
- * the time of change is the same too, as nothing happened since.
+ * `touch` sets both to one moment, which a write and a read within one tick of the kernel's clock do as well, and so does a
+ * directory that is listed while names come. So of what is no directory, times that are new and the same were set where
+ * the kernel has announced that metadata changed, and nothing else has.
  *
  * Nothing can be said of a time of modification that was set to a moment between both looks, and differs from that of
  * access: it may be a write's; nor where the clock was set back.
@@ -111,7 +111,8 @@ function times(
   const isRead = before.accessed !== after.accessed;
   const isWritten = before.modified !== after.modified;
   const isSame = isRead && isWritten && after.accessed === after.modified;
-  const isTouched = isSame && isAnnounced && (!isExplained || after.modified === after.changed);
+  const isDirectory = (after.mode & S_IFMT) === S_IFDIR;
+  const isTouched = isSame && isAnnounced && !isExplained && !isDirectory;
   const isModifiedSet = isWritten &&
     (after.modified < before.changed || after.modified > after.changed || isTouched);
   const isAccessedSet = isRead && (isModifiedSet || after.accessed < before.accessed);

@@ -120,6 +120,19 @@ const CASES: readonly Case[] = [
     told: [["permissions", { before: { mode: 0o644 }, after: { mode: 0o600 } }]],
   },
   {
+    name: "a chmod, and then a write and a read in one tick",
+    occasion: { isAnnounced: true },
+    after: { mode: 0o100600, accessed: LATER, modified: LATER, changed: LATER },
+    told: [["permissions", { before: { mode: 0o644 }, after: { mode: 0o600 } }]],
+  },
+  {
+    name: "touch of a directory, or a name that came as it was listed",
+    occasion: { isAnnounced: true },
+    before: { mode: 0o040755 },
+    after: { accessed: LATER, modified: LATER, changed: LATER },
+    told: [],
+  },
+  {
     name: "a time of modification before anything that was seen",
     after: { modified: seconds(0.5), changed: LATER },
     told: [["times", { before: { modified: 600_000 }, after: { modified: 500 } }]],
@@ -242,12 +255,11 @@ const CASES: readonly Case[] = [
   },
   {
     name: "all at once, in order",
-    occasion: { isAnnounced: true },
     after: {
       mode: 0o100600,
       gid: 21,
-      accessed: LATER,
-      modified: LATER,
+      accessed: seconds(400),
+      modified: seconds(700),
       changed: LATER,
       links: 2,
       xflags: 0x8,
@@ -258,7 +270,7 @@ const CASES: readonly Case[] = [
       ["ownership", { before: { uid: 10, gid: 20 }, after: { uid: 10, gid: 21 } }],
       ["times", {
         before: { accessed: 500_000, modified: 600_000 },
-        after: { accessed: 2_000_000, modified: 2_000_000 },
+        after: { accessed: 400_000, modified: 700_000 },
       }],
       ["xattr", { xattr: { name: "user.a", change: "added" } }],
       ["flags", { before: { flags: [] }, after: { flags: ["immutable"] } }],
