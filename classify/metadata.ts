@@ -18,9 +18,11 @@ export interface MetadataState {
   readonly mode?: number;
   /** `ownership`: both, where one of them changed. */
   readonly uid?: number;
+  /** `ownership`: the group. */
   readonly gid?: number;
   /** `times`: ms since the epoch with a fraction, which is exact to about 0.2 µs. */
   readonly accessed?: number;
+  /** `times`: the same of the time of modification; only those are here that were set. */
   readonly modified?: number;
   /** `xattr`: the value, where `metadata.values` asks for it and it is not longer. */
   readonly value?: Uint8Array;
@@ -38,7 +40,9 @@ export interface MetadataState {
 
 /** `xattr`: which extended attribute, and what became of it. */
 export interface XattrChange {
+  /** With its namespace: `user.comment`, `security.selinux`. */
   readonly name: string;
+  /** Whether it was there before, and is now. */
   readonly change: "added" | "changed" | "removed";
 }
 
