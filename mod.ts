@@ -45,7 +45,7 @@ export type {
 export type { AuditRule } from "./backends/audit/rules.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
-export type { WatchOptions } from "./watch/options.ts";
+export type { MetadataOptions, WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";
 export { gitignore } from "./watch/gitignore.ts";
 export type {
@@ -54,6 +54,7 @@ export type {
   BackendSession,
   BackendSink,
   Coverage,
+  FlagCoverage,
 } from "./backends/backend.ts";
 export {
   CapabilityError,
@@ -70,5 +71,7 @@ export {
   type Kind,
   KINDS,
   matches,
+  type MetadataState,
   type WatchEvent,
+  type XattrChange,
 } from "./classify/mod.ts";

@@ -49,8 +49,23 @@ export interface Coverage {
   readonly by: string;
   /** How many watches or marks of the kernel it takes. */
   readonly watches: number;
+  /** With `metadata`: how flags (chattr) are noticed, which the kernel announces to nobody. */
+  readonly metadata?: FlagCoverage;
   /** What is not covered, and why; empty where everything is. */
   readonly gaps: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** How changes of flags are noticed. */
+export interface FlagCoverage {
+  /**
+   * `"closes"`: when the file is closed, as chattr(1) must. `"polling"`: by a look at every file once a second, or less
+   * often. `"sweep"`: by one every {@linkcode sweep} ms, or less often.
+   */
+  readonly flags: readonly ("closes" | "polling" | "sweep")[];
+  /** Between two sweeps, in ms; absent where there are none. */
+  readonly sweep?: number;
+  /** How many files are remembered. */
+  readonly files: number;
 }
 
 /** One armed request. */

@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Kind } from "./kinds.ts";
+import type { MetadataState, XattrChange } from "./metadata.ts";
 
 /** Who did it. What cannot be known is absent, never guessed. */
 export interface Actor {
@@ -83,6 +84,12 @@ export interface Attributes {
   readonly coalesced?: readonly WatchEvent[];
   /** With `writeFinish`: told before the file was seen to be closed, for there was no more to wait for. */
   readonly unfinished?: true;
+  /** `modify.metadata.*`: what it was, of what changed; absent where there was nothing. */
+  readonly before?: MetadataState;
+  /** `modify.metadata.*`: what it is now; absent where there is nothing any more. */
+  readonly after?: MetadataState;
+  /** `modify.metadata.xattr`: which extended attribute, and what became of it. */
+  readonly xattr?: XattrChange;
   /** What others put in. */
   readonly [name: string]: unknown;
 }
@@ -182,7 +189,19 @@ export class FileEvent implements WatchEvent {
 
   /** The same, of what `path` leads to. */
   at(path: string): FileEvent {
-    const { kind, isDirectory, time, backend, synthetic, actor, attributes } = this;
+    return this.#copy(this.kind, path);
+  }
+
+  /** The same, as another kind with attributes of its own. */
+  as(kind: Kind, attributes: Attributes): FileEvent {
+    const event = this.#copy(kind, this.path);
+    if (this.pathBytes !== undefined) event.pathBytes = this.pathBytes;
+    event.attributes = attributes;
+    return event;
+  }
+
+  #copy(kind: Kind, path: string): FileEvent {
+    const { isDirectory, time, backend, synthetic, actor, attributes } = this;
     const event = new FileEvent(
       kind,
       path,
@@ -205,6 +224,15 @@ export class FileEvent implements WatchEvent {
       const bytes = this[name];
       if (bytes !== undefined) json[name] = Buffer.from(bytes).toString("base64");
     }
+    const { before, after } = this.attributes;
+    if (before?.value !== undefined || after?.value !== undefined) {
+      json["attributes"] = { ...this.attributes, before: inBase64(before), after: inBase64(after) };
+    }
     return json;
   }
+}
+
+function inBase64(state: MetadataState | undefined): unknown {
+  if (state?.value === undefined) return state;
+  return { ...state, value: Buffer.from(state.value).toString("base64") };
 }

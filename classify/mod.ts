@@ -14,6 +14,7 @@
 
 export { isKindPattern, type Kind, KINDS, matches } from "./kinds.ts";
 export { type Actor, type Attributes, type EventInit, type WatchEvent } from "./event.ts";
+export type { MetadataState, XattrChange } from "./metadata.ts";
 export { fanotifyKinds, fanotifyMask } from "./fanotify.ts";
 export { inotifyKind, inotifyMask } from "./inotify.ts";
 export { GRACE, type Half, type Paired, RenamePairing } from "./rename.ts";

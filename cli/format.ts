@@ -8,6 +8,7 @@ import type { Kind, WatchEvent } from "../classify/mod.ts";
 import { UsageError } from "./args.ts";
 import { escapeBytes, escapeText } from "./escape.ts";
 import { lettersOf } from "./letters.ts";
+import { metadataText } from "./metadata.ts";
 
 /** What is told in one line: an event, or several that the kernel told in one record. */
 export interface Told {
@@ -58,6 +59,7 @@ const DIRECTIVES: Directives = {
   P: ({ event: { actor } }) => actor && String(actor.pid),
   u: ({ event: { actor } }) => actor?.uid?.toString(),
   g: ({ event: { actor } }) => actor?.gid?.toString(),
+  m: ({ event }) => metadataText(event) || undefined,
   b: ({ event }) => escapeText(event.backend),
   j: (told, { json }) => json(told),
   n: () => "\n",
@@ -68,7 +70,7 @@ const DIRECTIVES: Directives = {
 /** The letters of `--format`, for the help. */
 export const FORMAT_HELP: string = `Letters of --format, "${ABSENT}" where nothing is known:
   %t time   %k kind   %l its letters   %p path   %f path before a rename   %b backend
-  %e executable   %c comm   %P pid   %u uid   %g gid   %j JSON   %n newline   %0 NUL   %% %
+  %e executable   %c comm   %P pid   %u uid   %g gid   %m metadata   %j JSON   %n newline   %0 NUL   %% %
 Letters of --time-format, local time:
   %Y %m %d  %H %M %S  %f ms  %s seconds since the epoch  %F %Y-%m-%d  %T %H:%M:%S  %z offset`;
 

@@ -32,6 +32,7 @@ import {
   type Told,
 } from "./format.ts";
 import { IGNORE_OPTIONS, readIgnore } from "./ignore.ts";
+import { metadataText } from "./metadata.ts";
 import type { Terminal } from "./output.ts";
 import { Stop } from "./stop.ts";
 import { DEFAULT_TIME, timeFormatter } from "./time.ts";
@@ -59,7 +60,7 @@ export const WATCH: Synopsis = {
     { name: "scope", value: "SCOPE", about: "tree (default), mount or filesystem" },
     { name: "backend", value: "NAME", about: "auto (default), fanotify, inotify or poll" },
     { name: "actor", about: "tell who did it (CAP_SYS_ADMIN)" },
-    { name: "metadata", about: "tell which metadata changed" },
+    { name: "metadata", about: "tell which metadata changed, and from what to what" },
     {
       name: "atomic-save",
       about: "one modify.data of a file that an editor saves by replacing it",
@@ -191,6 +192,8 @@ export function textLine(event: WatchEvent, style: Style, colors: boolean): Piec
   if (from !== undefined) pieces.push(name(from, undefined, style), " -> ");
   pieces.push(name(event.path, event.pathBytes, style));
   const { reason } = event.attributes;
+  const metadata = metadataText(event);
+  if (metadata !== "") pieces.push(` ${metadata}`);
   if (kind === "lost" && reason !== undefined) pieces.push(`: ${escapeText(reason)}`);
   if (actor !== undefined) {
     pieces.push("  ", name(actor.comm ?? "?", undefined, style), `(${actor.pid})`);

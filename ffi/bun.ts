@@ -50,6 +50,10 @@ export function load(name: string): Libc {
     readlinkat: (dirfd, path, buffer, size) =>
       Number(symbols.readlinkat(dirfd, path, buffer, size)),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, count)),
+    listxattr: (path, list, size) => Number(symbols.listxattr(path, list, size)),
+    llistxattr: (path, list, size) => Number(symbols.llistxattr(path, list, size)),
+    getxattr: (path, name, value, size) => Number(symbols.getxattr(path, name, value, size)),
+    lgetxattr: (path, name, value, size) => Number(symbols.lgetxattr(path, name, value, size)),
     poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
     sendto: (fd, buffer, count, flags, address, length) =>
       Number(symbols.sendto(fd, buffer, count, flags, address, length)),

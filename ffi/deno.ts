@@ -27,6 +27,12 @@ export function load(name: string): Libc {
     readlinkat: (dirfd, path, buffer, size) =>
       Number(symbols.readlinkat(dirfd, path, buffer, BigInt(size))),
     getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, BigInt(count))),
+    listxattr: (path, list, size) => Number(symbols.listxattr(path, list, BigInt(size))),
+    llistxattr: (path, list, size) => Number(symbols.llistxattr(path, list, BigInt(size))),
+    getxattr: (path, name, value, size) =>
+      Number(symbols.getxattr(path, name, value, BigInt(size))),
+    lgetxattr: (path, name, value, size) =>
+      Number(symbols.lgetxattr(path, name, value, BigInt(size))),
     poll: (fds, count, timeout) => symbols.poll(fds, BigInt(count), timeout),
     sendto: (fd, buffer, count, flags, address, length) =>
       Number(symbols.sendto(fd, buffer, BigInt(count), flags, address, length)),

@@ -39,6 +39,14 @@ export interface LibcCalls {
   getdents64(fd: number, buffer: Buffer, count: number): number;
   /** `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)` (Linux 4.11) */
   statx(dirfd: number, path: Buffer, flags: number, mask: number, buffer: Buffer): number;
+  /** `ssize_t listxattr(const char *path, char *list, size_t size)` */
+  listxattr(path: Buffer, list: Buffer, size: number): number;
+  /** `ssize_t llistxattr(const char *path, char *list, size_t size)`: of a symlink itself */
+  llistxattr(path: Buffer, list: Buffer, size: number): number;
+  /** `ssize_t getxattr(const char *path, const char *name, void *value, size_t size)` */
+  getxattr(path: Buffer, name: Buffer, value: Buffer, size: number): number;
+  /** `ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)`: of a symlink itself */
+  lgetxattr(path: Buffer, name: Buffer, value: Buffer, size: number): number;
   /** `int statfs(const char *path, struct statfs *buf)` */
   statfs(path: Buffer, buffer: Buffer): number;
   /** `int fstatfs(int fd, struct statfs *buf)` */

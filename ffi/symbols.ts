@@ -110,6 +110,40 @@ export const SYMBOLS = {
     ],
     result: "i32",
   },
+  listxattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // char *list
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
+  llistxattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // char *list
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
+  getxattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // const char *name
+      "buffer", // void *value
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
+  lgetxattr: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // const char *name
+      "buffer", // void *value
+      "usize", // size_t size
+    ],
+    result: "isize",
+  },
   statfs: {
     parameters: [
       "buffer", // const char *path

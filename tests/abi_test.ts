@@ -18,15 +18,18 @@ import { arch } from "../ffi/abi/arch.ts";
 import * as audisp from "../ffi/abi/audisp.ts";
 import * as audit from "../ffi/abi/audit.ts";
 import * as auditTypes from "../ffi/abi/audit_types.ts";
+import * as capability from "../ffi/abi/capability.ts";
 import * as dirent from "../ffi/abi/dirent.ts";
 import * as errno from "../ffi/abi/errno.ts";
 import * as fanotify from "../ffi/abi/fanotify.ts";
+import * as file_attr from "../ffi/abi/file_attr.ts";
 import * as handle from "../ffi/abi/handle.ts";
 import * as inotify from "../ffi/abi/inotify.ts";
 import * as ioctl from "../ffi/abi/ioctl.ts";
 import * as netlink from "../ffi/abi/netlink.ts";
 import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
+import * as posix_acl from "../ffi/abi/posix_acl.ts";
 import * as signal from "../ffi/abi/signal.ts";
 import * as socket from "../ffi/abi/socket.ts";
 import * as spawn from "../ffi/abi/spawn.ts";
@@ -81,6 +84,18 @@ struct fanotify_event_info_range {
 struct fanotify_event_info_mnt {
   struct fanotify_event_info_header hdr;
   __u64 mnt_id;
+};
+#endif
+`;
+
+const FILE_ATTR_DEFINITIONS = `
+#ifndef FILE_ATTR_SIZE_VER0 /* include/uapi/linux/fs.h, v6.17 */
+struct file_attr {
+  __u64 fa_xflags;
+  __u32 fa_extsize;
+  __u32 fa_nextents;
+  __u32 fa_projid;
+  __u32 fa_cowextsize;
 };
 #endif
 `;
@@ -210,6 +225,12 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     structs: ["linux_dirent64"],
     definitions: DIRENT_DEFINITIONS,
   },
+  "capability.ts": {
+    exports: capability,
+    headers: ["linux/capability.h"],
+    structs: ["vfs_ns_cap_data"],
+    tables: ["CAPABILITIES"],
+  },
   "errno.ts": {
     exports: errno,
     headers: ["linux/errno.h"],
@@ -256,6 +277,12 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       },
     },
   },
+  "file_attr.ts": {
+    exports: file_attr,
+    headers: ["linux/fs.h"],
+    structs: ["file_attr"],
+    definitions: FILE_ATTR_DEFINITIONS,
+  },
   "handle.ts": {
     exports: handle,
     headers: ["fcntl.h"],
@@ -289,6 +316,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     exports: poll,
     headers: ["linux/poll.h", "linux/eventpoll.h", "sys/eventfd.h"],
     structs: ["pollfd", "epoll_event"],
+  },
+  "posix_acl.ts": {
+    exports: posix_acl,
+    headers: ["linux/types.h", "linux/posix_acl.h", "linux/posix_acl_xattr.h"],
+    structs: ["posix_acl_xattr_header", "posix_acl_xattr_entry"],
   },
   "signal.ts": {
     exports: signal,
@@ -359,6 +391,10 @@ _Static_assert(sizeof(posix_spawnattr_t) <= 512, "posix_spawnattr_t");
       "include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls/syscall_64.tbl, v6.8": {
         SYS_statmount: "457",
         SYS_listmount: "458",
+      },
+      "include/uapi/asm-generic/unistd.h and arch/x86/entry/syscalls/syscall_64.tbl, v6.17": {
+        SYS_file_getattr: "468",
+        SYS_file_setattr: "469",
       },
     },
   },

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawn, spawnSync } from "node:child_process";
 import {
+  chmodSync,
   chownSync,
   closeSync,
   mkdirSync,
@@ -312,12 +313,22 @@ for (const user of USERS) {
   });
 }
 
-test("watch: options that are not there yet", async () => {
-  for (const args of [["--metadata"]]) {
-    const { status, stderr } = await runToEnd(["watch", "--timeout=0", ...args, "/tmp"]);
-    assert.equal(status, 1);
-    assert.match(stderr, /^sentinode watch: Cannot watch with .*: not yet\nHint: .*\n$/);
-  }
+test("watch: --metadata says what changed, and from what to what", async () => {
+  using at = new TemporaryDirectory();
+  const file = join(at.path, "file");
+  writeFileSync(file, "");
+  chmodSync(file, 0o644);
+  const wanted = ["--metadata", "--events=modify.metadata", "--once"];
+  await using text = await new Run(["watch", ...wanted, at.path]).armed();
+  await using json = await new Run(["watch", ...wanted, "--json", at.path]).armed();
+  await using own = await new Run(["watch", ...wanted, "--format=%m %k", at.path]).armed();
+  chmodSync(file, 0o600);
+  for (const run of [text, json, own]) assert.equal(await run.status(), 0);
+  assert.match(text.lines[0]!, / modify\.metadata\.permissions \/.*\/file 0644 -> 0600$/);
+  const { kind, attributes } = JSON.parse(json.lines[0]!);
+  assert.equal(kind, "modify.metadata.permissions");
+  assert.deepEqual(attributes, { before: { mode: 0o644 }, after: { mode: 0o600 } });
+  assert.deepEqual(own.lines, ["0644 -> 0600 modify.metadata.permissions"]);
 });
 
 test("watch: --atomic-save tells a save as one event", async () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { UnsupportedError, watch, type WatchOptions } from "../mod.ts";
+import { watch, type WatchOptions } from "../mod.ts";
 import { settle } from "../watch/options.ts";
 
 /** Calls `watch` with what its types forbid. */
@@ -42,7 +42,10 @@ const WRONG_OPTIONS: readonly (readonly [options: unknown, names: RegExp])[] = [
   [{ followSymlinks: true, backend: { name: "x", open() {} } }, /followSymlinks: the backend/],
   [{ recursive: 1 }, /recursive 1/],
   [{ actor: "yes" }, /actor "yes"/],
-  [{ metadata: 0 }, /metadata 0/],
+  [{ metadata: 0 }, /metadata 0: it is true, false or \{ sweep, values \}/],
+  [{ metadata: null }, /metadata null/],
+  [{ metadata: { sweeps: 5 } }, /metadata.sweeps: no such option/],
+  [{ metadata: true, backend: { name: "x", open() {} } }, /metadata: the backend/],
   [{ atomicSave: null }, /atomicSave null/],
   [{ writeFinish: {} }, /writeFinish/],
   [{ events: "create" }, /"create"/],
@@ -85,20 +88,25 @@ for (const [options, names] of WRONG_OPTIONS) {
   });
 }
 
-const NOT_YET: readonly WatchOptions[] = [
-  { metadata: true },
-];
-
-for (const options of NOT_YET) {
-  const [name = ""] = Object.keys(options);
-  test(`UnsupportedError at once for ${name}, which is not there yet`, () => {
-    assert.throws(wrong("/tmp", options), (error) => {
-      refusal(UnsupportedError, new RegExp(name))(error);
-      assert.match((error as UnsupportedError).hint, new RegExp(name));
-      return true;
-    });
+for (const value of [-1, 0.5, NaN, Infinity, 2 ** 31, "1s"]) {
+  test(`RangeError at once for metadata.sweep and metadata.values ${value}`, () => {
+    for (const name of ["sweep", "values"]) {
+      const names = new RegExp(`metadata.${name} .*: it is an integer`);
+      assert.throws(wrong("/tmp", { metadata: { [name]: value } }), refusal(RangeError, names));
+    }
   });
 }
+
+test("metadata asks for what it is made of, and only where somebody wants it", () => {
+  const on = settle({ metadata: { values: 5 }, events: ["modify.metadata.flags"] });
+  assert.deepEqual(on.metadata, { sweep: 60_000, values: 5 });
+  assert(on.filter.wants("access.close.nowrite") && on.filter.wants("create"));
+  assert(!on.filter.tells("access.close.nowrite") && !on.filter.tells("create"));
+  assert(!settle({}).filter.wants("access.close.nowrite"));
+  const idle = settle({ metadata: true, events: ["create", "access.open"] });
+  assert.equal(idle.metadata, undefined);
+  assert(!idle.filter.wants("access.close.nowrite"));
+});
 
 const WRONG_PATHS: readonly (readonly [paths: unknown, names: RegExp])[] = [
   [[], /no path/],
@@ -138,6 +146,7 @@ test("the defaults", () => {
     recover: "diff",
     queue: "kernel",
     saves: undefined,
+    metadata: undefined,
     signal: undefined,
   });
   assert.deepEqual(filter.patterns, ["create", "modify", "rename", "remove"]);
@@ -146,7 +155,7 @@ test("the defaults", () => {
   assert.equal(filter.asksProcesses, false);
 });
 
-test("undefined is the default, false of what is not there yet is fine", () => {
+test("undefined is the default, and false is fine", () => {
   const names = ["recursive", "scope", "backend", "events", "ignore", "ignoreProcesses", "signal"];
   names.push(
     "ignoreFilesystems",

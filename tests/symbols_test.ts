@@ -23,6 +23,7 @@ const HEADERS = [
   "sys/socket.h",
   "sys/stat.h",
   "sys/statfs.h",
+  "sys/xattr.h",
   "unistd.h",
 ];
 

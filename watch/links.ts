@@ -91,7 +91,7 @@ class Links extends CompositeSession implements HubSession, Follower {
     this.settings = { ...settings, missing: "error" };
     this.sink = sink;
     this.#isWanted = isWanted;
-    this.#sortsOut = settings.saves === undefined;
+    this.#sortsOut = settings.saves === undefined && settings.metadata === undefined;
     ({ promise: this.closed, resolve: this.#close } = Promise.withResolvers<void>());
     sink.onDropped = (events) => this.#dropped(events);
   }

@@ -5,9 +5,9 @@
  */
 
 import type { Backend } from "../backends/backend.ts";
-import { isKindPattern, KINDS } from "../classify/kinds.ts";
-import { UnsupportedError } from "../ffi/errno.ts";
+import { isKindPattern, KINDS, matches } from "../classify/kinds.ts";
 import { Filter, type Ignore } from "./filter.ts";
+import { SEEN_FOR_METADATA } from "./metadata_stage.ts";
 import { STRUCTURAL } from "./picture.ts";
 import { type SaveOptions, SEEN } from "./saves.ts";
 
@@ -48,8 +48,11 @@ export interface WatchOptions {
   followSymlinks?: boolean;
   /** Attach who did it. Needs fanotify and CAP_SYS_ADMIN; without, it is absent. Default `false`. */
   actor?: boolean;
-  /** Tell which metadata changed. Not yet. */
-  metadata?: boolean;
+  /**
+   * Tell which metadata changed, with `attributes.before` and `attributes.after`, and notice flags (chattr), which the
+   * kernel announces to nobody. All files are looked at first. Default `false`.
+   */
+  metadata?: boolean | MetadataOptions;
   /**
    * After a loss: `"diff"` compares the tree with what was told, reports the difference as `synthetic` events, and then
    * `recovered`; `"signal"` only reports `lost`. Default `"diff"`.
@@ -77,6 +80,18 @@ export interface WatchOptions {
   signal?: AbortSignal;
 }
 
+/** How metadata is watched. */
+export interface MetadataOptions {
+  /**
+   * After how many ms all files are looked at again for what nobody announced: flags that were changed by path, or without a
+   * close that was seen. Where a look takes long the pause is longer: it takes a hundredth of the time at most. 0: not
+   * again, but for every time that twice as many files are remembered. Default 60 000.
+   */
+  sweep?: number;
+  /** Tell values of extended attributes of up to that many bytes, and remember them. Default 0: their names only. */
+  values?: number;
+}
+
 /** Options with every question answered. */
 export interface Settings {
   readonly recursive: boolean;
@@ -91,10 +106,18 @@ export interface Settings {
   readonly queue: "kernel" | "unlimited";
   /** `atomicSave` and `writeFinish`, where one of them is on. */
   readonly saves: SaveOptions | undefined;
+  /** Where somebody wants to know which metadata changed. */
+  readonly metadata: Required<MetadataOptions> | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 const DEFAULT_EVENTS = ["create", "modify", "rename", "remove"];
+
+/** {@linkcode MetadataOptions.sweep}. */
+const SWEEP = 60_000;
+
+/** The longest time that a timer takes, in ms. */
+const LONGEST = 2 ** 31 - 1;
 
 const CHOICES = {
   scope: ["tree", "mount", "filesystem"],
@@ -108,7 +131,6 @@ const FLAGS = [
   "recursive",
   "followSymlinks",
   "actor",
-  "metadata",
   "atomicSave",
   "writeFinish",
 ] as const;
@@ -116,6 +138,7 @@ const FLAGS = [
 const NAMES: ReadonlySet<string> = new Set([
   ...Object.keys(CHOICES),
   ...FLAGS,
+  "metadata",
   "events",
   "ignore",
   "ignoreProcesses",
@@ -123,12 +146,7 @@ const NAMES: ReadonlySet<string> = new Set([
   "signal",
 ]);
 
-/** Options that are named but not there yet, and the value that asks for them. */
-const NOT_YET: readonly (readonly [name: keyof WatchOptions, value: unknown])[] = [
-  ["metadata", true],
-];
-
-/** Checks the options. Throws `TypeError` for a wrong one, `UnsupportedError` for one that is not there yet. */
+/** Checks the options. Throws `TypeError` for a wrong one. */
 export function settle(options: WatchOptions): Settings {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`Cannot watch with options ${String(options)}: not an object`);
@@ -150,12 +168,6 @@ export function settle(options: WatchOptions): Settings {
       throw new TypeError(`Cannot watch with ${name} ${show(value)}: it is true or false`);
     }
   }
-  for (const [name, value] of NOT_YET) {
-    if (options[name] !== value) continue;
-    throw new UnsupportedError(`Cannot watch with ${name} ${show(value)}: not yet`, {
-      hint: `leave ${name} out; a later version of sentinode has it`,
-    });
-  }
   if (options.missing === "wait") refuseForTree(options, 'missing "wait"');
   if (options.followSymlinks) refuseForTree(options, "followSymlinks");
   const { signal } = options;
@@ -164,11 +176,24 @@ export function settle(options: WatchOptions): Settings {
   }
   const { atomicSave = false, writeFinish = false, followSymlinks = false } = options;
   const saves = atomicSave || writeFinish ? { atomicSave, writeFinish } : undefined;
+  const events = checkEvents(options.events ?? DEFAULT_EVENTS);
+  const asked = checkMetadata(options.metadata === undefined ? false : options.metadata);
+  const metadata =
+    events.some((pattern) => matches(pattern, "modify.metadata") || pattern === "modify")
+      ? asked
+      : undefined;
+  if (metadata !== undefined && isBackend(options.backend)) {
+    throw new TypeError("Cannot watch with metadata: the backend is not a built-in one");
+  }
   const filter = new Filter(
-    checkEvents(options.events ?? DEFAULT_EVENTS),
+    events,
     checkIgnore(options.ignore ?? []),
     checkProcesses(options.ignoreProcesses ?? []),
-    [...(saves === undefined ? [] : SEEN), ...(followSymlinks ? STRUCTURAL : [])],
+    [
+      ...(saves === undefined ? [] : SEEN),
+      ...(followSymlinks ? STRUCTURAL : []),
+      ...(metadata === undefined ? [] : SEEN_FOR_METADATA),
+    ],
   );
   return {
     recursive: options.recursive ?? true,
@@ -182,8 +207,34 @@ export function settle(options: WatchOptions): Settings {
     recover: options.recover ?? "diff",
     queue: options.queue ?? "kernel",
     saves,
+    metadata,
     signal,
   };
+}
+
+/** Undefined where it is off. */
+function checkMetadata(metadata: unknown): Required<MetadataOptions> | undefined {
+  if (metadata === false) return undefined;
+  if (metadata === true) return { sweep: SWEEP, values: 0 };
+  if (typeof metadata !== "object" || metadata === null) {
+    throw new TypeError(
+      `Cannot watch with metadata ${show(metadata)}: it is true, false or { sweep, values }`,
+    );
+  }
+  const options = { sweep: SWEEP, values: 0 };
+  for (const [name, value] of Object.entries(metadata)) {
+    if (!(name in options)) {
+      throw new TypeError(`Cannot watch with metadata.${name}: no such option`);
+    }
+    if (value === undefined) continue;
+    if (!Number.isInteger(value) || value < 0 || value > LONGEST) {
+      throw new RangeError(
+        `Cannot watch with metadata.${name} ${show(value)}: it is an integer from 0 to ${LONGEST}`,
+      );
+    }
+    options[name as keyof typeof options] = value;
+  }
+  return options;
 }
 
 /** What is about names in a tree makes no sense of a whole mount or filesystem, and others' backends look themselves. */

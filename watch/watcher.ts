@@ -21,6 +21,7 @@ import { type HubSession, openTarget } from "./open_target.ts";
 import { EventStream } from "./event_stream.ts";
 import { EventQueue } from "./queue.ts";
 import { onMountChanges } from "./mount_changes.ts";
+import { type MetadataOutlet, MetadataStage } from "./metadata_stage.ts";
 import { type SaveOutlet, SaveStage } from "./save_stage.ts";
 import {
   absolutePath,
@@ -154,6 +155,9 @@ export class Watcher extends EventStream {
     if (!this.#isOpen || this.#places.some((place) => covers(place.target, target))) return;
     const covered = this.#places.filter((place) => covers(target, place.target));
     const sink = this.#sink(target.path);
+    if (settings.metadata !== undefined) {
+      sink.metadata = new MetadataStage(libc, target, settings, sink);
+    }
     const isWanted = () => this.#isOpen;
     const end = { isToldOf: false };
     const onGone = () => {
@@ -170,7 +174,7 @@ export class Watcher extends EventStream {
         ? await openFollowing(libc, target, settings, sink, isWanted, open)
         : await open(sink);
     } catch (error) {
-      sink.flush();
+      sink.close();
       if (!target.isInner) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       leftOut.push({ path: target.path, mount: target.mount, reason });
@@ -180,6 +184,7 @@ export class Watcher extends EventStream {
     if (!this.#isOpen) return await closeUnused(session, sink);
     this.#places.push({ path, target, backend: session.backend, session, sink, end });
     for (const one of covered) await this.#drop(one);
+    await sink.metadata?.begin();
   }
 
   /** Something was mounted or unmounted: `close()` waits until that is dealt with. */
@@ -240,7 +245,7 @@ export class Watcher extends EventStream {
       await settled(place);
       this.#places = this.#places.filter((other) => other !== place);
       await place.session.close();
-      place.sink.flush();
+      place.sink.close();
       if (!place.end.isToldOf) {
         this.#tellMount(place.target!, "what was mounted here is not any more");
       }
@@ -322,7 +327,7 @@ export class Watcher extends EventStream {
 
   /** Ends the stream after all that was read. */
   #end(failure?: { readonly error: unknown }): void {
-    for (const { sink } of this.#places) sink.flush();
+    for (const { sink } of this.#places) sink.close();
     this.queue.end(failure);
   }
 
@@ -351,7 +356,7 @@ export class Watcher extends EventStream {
     this.#places = this.#places.filter((other) => other !== place);
     this.#leftOut.delete(withoutSlash(place.path));
     await place.session.close();
-    place.sink.flush();
+    place.sink.close();
   }
 
   /** Delivers an event of the program's own, in order with the others. Throws `TypeError` for an unknown kind. */
@@ -385,18 +390,19 @@ export class Watcher extends EventStream {
     if (typeof this.#settings.backend !== "object") {
       await reactor().then((loop) => loop.idle(), () => {});
     }
-    for (const { sink } of places) sink.flush();
+    for (const { sink } of places) sink.close();
     this.#writers?.close();
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
 
   /** What is covered by what, and what is not. */
   coverage(): Coverage[] {
-    const covered = this.#places.map(({ path, target, backend, session }): Coverage => ({
+    const covered = this.#places.map(({ path, target, backend, session, sink }): Coverage => ({
       path: target?.path ?? path,
       backend: "backend" in session ? session.backend : backend,
       mount: target?.mount ?? { point: path, type: "unknown" },
       ...session.coverage(),
+      ...sink.metadata && { metadata: sink.metadata.coverage() },
     }));
     const not = [...this.#leftOut.values()].flat().map(({ path, mount, reason }): Coverage => ({
       path,
@@ -432,7 +438,7 @@ export class Watcher extends EventStream {
 /** The watcher was closed while the session was opened. */
 async function closeUnused(session: BackendSession, sink: Sink): Promise<void> {
   await session.close();
-  sink.flush();
+  sink.close();
 }
 
 async function settled({ session }: Place): Promise<void> {
@@ -464,10 +470,12 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
 }
 
 /** Where the backends of one target deliver. */
-class Sink implements FeedSink, SaveOutlet {
+class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
   onDropped?: (events: readonly FileEvent[]) => void;
   /** What delivers, once it is open. */
   session: HubSession | undefined;
+  /** What tells which metadata changed, where that was asked for. */
+  metadata: MetadataStage | undefined;
 
   readonly fail: (error: unknown) => void;
   readonly order: Order;
@@ -477,6 +485,8 @@ class Sink implements FeedSink, SaveOutlet {
   readonly #onLoss: () => void;
   readonly #name: string;
   readonly #saves: SaveStage | undefined;
+  /** How many losses were told. */
+  #losses = 0;
 
   constructor(
     queue: EventQueue,
@@ -521,12 +531,25 @@ class Sink implements FeedSink, SaveOutlet {
   }
 
   #push(events: readonly FileEvent[]): void {
-    this.tell(this.#saves === undefined ? events : this.#saves.pass(events));
+    const told = this.metadata === undefined ? events : this.metadata.pass(events);
+    this.tell(this.#saves === undefined ? told : this.#saves.pass(told));
   }
 
   /** Takes what is told now. */
   tell(events: readonly FileEvent[]): void {
-    if (!this.#queue.push(events, this.#path)) this.onDropped?.(events);
+    if (this.#queue.push(events, this.#path)) return;
+    this.metadata?.dropped(events);
+    this.onDropped?.(events);
+  }
+
+  /** {@linkcode flush}, and nothing more is looked for. */
+  close(): void {
+    this.flush();
+    this.metadata?.stop();
+  }
+
+  get backend(): string {
+    return this.session?.backend ?? this.#name;
   }
 
   /** Hands on what is held back: nothing that could complete it will come. */
@@ -535,6 +558,14 @@ class Sink implements FeedSink, SaveOutlet {
   }
 
   recovered(path: string): void {
+    if (this.metadata === undefined) return this.#tellRecovered(path);
+    const losses = this.#losses;
+    void this.metadata.recover().then((isWhole) => {
+      if (isWhole && losses === this.#losses) this.#tellRecovered(path);
+    });
+  }
+
+  #tellRecovered(path: string): void {
     this.flush();
     const event = FileEvent.from({ kind: "recovered", path }, Date.now(), this.#name);
     this.#queue.push([event], this.#path);
@@ -542,6 +573,7 @@ class Sink implements FeedSink, SaveOutlet {
 
   lost(path: string, reason: string, count?: number): void {
     this.#onLoss();
+    this.#losses++;
     this.flush();
     const attributes = count === undefined ? { reason } : { reason, count };
     this.#queue.push(

@@ -32,6 +32,7 @@ export const ENAMETOOLONG = 36; // file name too long
 export const ENOSYS = 38; // no such system call
 export const ENOTEMPTY = 39; // directory not empty
 export const ELOOP = 40; // too many symbolic links
+export const ENODATA = 61; // no such extended attribute
 export const ENOPKG = 65; // not configured into the kernel
 export const EOVERFLOW = 75; // value or buffer too small
 export const EPROTONOSUPPORT = 93; // no such protocol in this kernel
@@ -107,7 +108,7 @@ export const ERRNO: Readonly<Record<string, number>> = {
   EDEADLOCK: 35,
   EBFONT: 59,
   ENOSTR: 60,
-  ENODATA: 61,
+  ENODATA,
   ETIME: 62,
   ENOSR: 63,
   ENONET: 64,

@@ -27,3 +27,5 @@ export const SYS_pidfd_send_signal = 424; // 5.1
 export const SYS_pidfd_open = 434; // 5.3
 export const SYS_statmount = 457; // 6.8
 export const SYS_listmount = 458; // 6.8
+export const SYS_file_getattr = 468; // 6.17
+export const SYS_file_setattr = 469; // 6.17
