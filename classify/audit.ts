@@ -5,7 +5,6 @@
  */
 
 import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
-export type { AuditAttributes, AuditContext, AuditEvent, AuditMetadata, AuxiliaryRecord } from "./audit_event.ts";
 import { FAN_DENY } from "../ffi/abi/fanotify.ts";
 import { isOwnTitle, readActor, readArguments, readTitle } from "./audit_actor.ts";
 import { archOf, type Draft, nameOf, NOTHING, type Placed, readCall } from "./audit_call.ts";

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import test from "node:test";
-import { type AuditEvent, auditEvent } from "../classify/audit.ts";
+import { auditEvent } from "../classify/audit.ts";
+import type { AuditEvent } from "../classify/audit_event.ts";
 import { joined } from "../classify/audit_paths.ts";
 import { capturedCalls, eventOf, recordsOf } from "./audit_records.ts";
 import { seed, wholeNumbers } from "./random.ts";

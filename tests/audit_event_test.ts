@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { type AuditEvent, auditEvent } from "../classify/audit.ts";
+import { auditEvent } from "../classify/audit.ts";
+import type { AuditEvent } from "../classify/audit_event.ts";
 import { capturedCalls } from "./audit_records.ts";
 
 /** What an event tells beyond its record; paths are below `/srv/data`. */

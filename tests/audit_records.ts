@@ -7,7 +7,8 @@
 import { readFileSync } from "node:fs";
 import { decodeLine } from "../backends/audit/decode.ts";
 import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
-import { type AuditContext, type AuditEvent, auditEvent } from "../classify/audit.ts";
+import { auditEvent } from "../classify/audit.ts";
+import type { AuditContext, AuditEvent } from "../classify/audit_event.ts";
 import { moduleFile } from "./runtime.ts";
 
 /** The records of one event. */
