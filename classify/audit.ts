@@ -4,13 +4,14 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 import { FAN_DENY } from "../ffi/abi/fanotify.ts";
 import { isOwnTitle, readActor, readArguments, readTitle } from "./audit_actor.ts";
 import { archOf, type Draft, nameOf, NOTHING, type Placed, readCall } from "./audit_call.ts";
 import type { AuditAttributes, AuditContext, AuditEvent } from "./audit_event.ts";
 import { readFields, resultOf } from "./audit_fields.ts";
-import { numberOf, readPath, resolvePaths, spelling } from "./audit_paths.ts";
+import { type AuditPath, numberOf, readPath, resolvePaths, spelling } from "./audit_paths.ts";
 import { type SortedRecords, sortRecords } from "./audit_sorted.ts";
 import { type Actor, FileEvent } from "./event.ts";
 
@@ -41,7 +42,14 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   }
   if (sorted.fanotify !== undefined) attributes.fanotify = readVerdict(sorted.fanotify);
   const { kind, path, pathBytes, isDirectory, source } = outcome;
-  const event = new FileEvent(kind, path, isDirectory, records.time, "audit", new Raw(records));
+  const event = new AuditFileEvent(
+    kind,
+    path,
+    isDirectory,
+    records.time,
+    "audit",
+    new Raw(records),
+  );
   if (pathBytes !== undefined) event.pathBytes = pathBytes;
   if (source?.path !== undefined) {
     event.from = source.path;
@@ -53,6 +61,7 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   return event as FileEvent & AuditEvent;
 }
 
+/** The records as they were put together, for `raw`. */
 class Raw {
   readonly #records: AuditRecords;
   constructor(records: AuditRecords) {
@@ -61,6 +70,26 @@ class Raw {
   record(): AuditRecords {
     return this.#records;
   }
+}
+
+/** An event whose paths are JSON, too: bytes in base64, and an inode beyond 2⁵³ in decimal. */
+class AuditFileEvent extends FileEvent {
+  override toJSON(): Record<string, unknown> {
+    const attributes: Record<string, unknown> = { ...this.attributes };
+    const { paths, replaced } = this.attributes as AuditAttributes;
+    if (paths !== undefined) attributes["paths"] = paths.map(pathJson);
+    if (replaced !== undefined) attributes["replaced"] = pathJson(replaced);
+    return { ...super.toJSON(), attributes };
+  }
+}
+
+function pathJson(path: AuditPath): Record<string, unknown> {
+  const { inode, nameBytes, pathBytes } = path;
+  const json: Record<string, unknown> = { ...path };
+  if (typeof inode === "bigint") json["inode"] = String(inode);
+  if (nameBytes !== undefined) json["nameBytes"] = Buffer.from(nameBytes).toString("base64");
+  if (pathBytes !== undefined) json["pathBytes"] = Buffer.from(pathBytes).toString("base64");
+  return json;
 }
 
 /** What an event that is about no call tells. */

@@ -368,6 +368,16 @@ test("the paths of several names that change places", () => {
   assert.equal(event.attributes.exchange, true);
 });
 
+test("a socket without a path is no file", () => {
+  const refused = eventOf([
+    call({ number: 42, success: "no", exit: -111 }),
+    "SOCKADDR saddr=0200005007F000001",
+  ]);
+  assert.deepEqual([refused.kind, refused.path], ["other", ""]);
+  assert.equal(refused.attributes.failed?.code, "ECONNREFUSED");
+  assert.equal(refused.attributes.unresolved, undefined);
+});
+
 test("a call that the process did not return from is neither done nor failed", () => {
   const record = call({ number: 83 }).replace("success=yes exit=0 ", "");
   const event = eventOf([record, 'CWD cwd="/d"', FILE.replace("NORMAL", "CREATE")]);
@@ -452,6 +462,10 @@ test("an event is JSON without its records, which are its raw", () => {
   const json = JSON.parse(JSON.stringify(event));
   assert.equal(event.raw, records);
   assert.deepEqual([json.kind, json.backend, json.raw], ["create.directory", "audit", undefined]);
+  assert.equal(json.attributes.paths[1].nameBytes, "/GJlcg==");
+  const high = FILE.replace("inode=7", "inode=18446744073709551615");
+  const { attributes } = JSON.parse(JSON.stringify(eventOf([call({}), high])));
+  assert.equal(attributes.paths[0].inode, "18446744073709551615");
   assert.equal(json.time, records.time);
 });
 

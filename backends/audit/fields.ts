@@ -23,7 +23,13 @@ const [SPACE, QUOTE, APOSTROPHE, COMMA] = [0x20, 0x22, 0x27, 0x2c] as const;
 const [OPEN, CLOSE, EQUALS, COLON] = [0x28, 0x29, 0x3d, 0x3a] as const;
 
 /** Adds the fields of `text[start, end)`. A user program's `msg='…'` is one. */
-export function addFields(text: string, start: number, end: number, fields: FieldOffsets, count: number): number {
+export function addFields(
+  text: string,
+  start: number,
+  end: number,
+  fields: FieldOffsets,
+  count: number,
+): number {
   for (let at = start; at < end;) {
     const equals = text.indexOf("=", at);
     if (equals < 0 || equals >= end) return count;

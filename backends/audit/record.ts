@@ -50,9 +50,13 @@ export interface AuditRecord {
 
 /** The records of one event, in the order of arrival. */
 export interface AuditRecords {
+  /** The machine, where a log of several tells it. */
   readonly node: string | undefined;
+  /** ms since the epoch. */
   readonly time: number;
+  /** The number of the event. */
   readonly serial: number;
+  /** All of them but EOE. */
   readonly records: readonly AuditRecord[];
   /** False where the end of the event was not seen: it timed out, or too many were under way. */
   readonly isComplete: boolean;
