@@ -14,7 +14,7 @@ export function processTitle(record: AuditRecord): string[] | undefined {
   const title = record.string("proctitle");
   if (title === undefined) return undefined;
   // The last one has its NUL where it is not cut.
-  return (title.endsWith("\\0") ? title.slice(0, -1) : title).split("\\0");
+  return (title.endsWith("\0") ? title.slice(0, -1) : title).split("\0");
 }
 
 /** What EXECVE records tell. */
