@@ -40,7 +40,8 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
       fields: readFields(record),
     }));
   }
-  if (sorted.fanotify !== undefined) attributes.fanotify = readVerdict(sorted.fanotify);
+  const verdict = sorted.fanotify && readVerdict(sorted.fanotify);
+  if (verdict !== undefined) attributes.fanotify = verdict;
   const { kind, path, pathBytes, isDirectory, source } = outcome;
   const event = new AuditFileEvent(
     kind,
@@ -114,11 +115,10 @@ function readOther(
   if (arch !== undefined) attributes.arch = arch.name;
   const syscall = arch && nameOf(main, arch);
   if (syscall !== undefined) attributes.syscall = syscall;
-  const keys = fields["key"];
-  if (keys !== undefined && keys !== "(null)") attributes.keys = keys.split(KEY_SEPARATOR);
   return NOTHING;
 }
 
+/** Stands between the keys of a rule that has several. */
 const KEY_SEPARATOR = "\x01";
 
 /** Who did it, with the call and the arguments. */
@@ -131,7 +131,7 @@ function readDoer(
   const record = sorted.syscall ?? main;
   if (record === undefined) return undefined;
   const key = main?.string("key") ?? sorted.syscall?.string("key");
-  if (key !== undefined) attributes.keys ??= key.split(KEY_SEPARATOR);
+  if (key !== undefined) attributes.keys = key.split(KEY_SEPARATOR);
   const actor = readActor(record, pid);
   const title = sorted.title && readTitle(sorted.title);
   if (title !== undefined) {
@@ -144,7 +144,7 @@ function readDoer(
     const tty = fields["terminal"];
     if (actor.tty === undefined && isSaid(tty)) actor.tty = tty.replace(/^\/dev\//, "");
   }
-  if (syscall !== undefined && main !== undefined && sorted.others.includes(main) === false) {
+  if (syscall !== undefined && main !== undefined && !sorted.others.includes(main)) {
     actor.syscall = syscall;
   }
   const given = readArguments(sorted.arguments);
@@ -160,8 +160,10 @@ function isSaid(value: string | undefined): value is string {
 }
 
 /** What fanotify's listener answered: `resp`, and since 6.3 which rule and whom it trusts. */
-function readVerdict(record: AuditRecord): NonNullable<AuditAttributes["fanotify"]> {
-  const response = (numberOf(record.field("resp"), 10) ?? 0) & FAN_DENY ? "deny" : "allow";
+function readVerdict(record: AuditRecord): AuditAttributes["fanotify"] | undefined {
+  const bits = numberOf(record.field("resp"), 10);
+  if (bits === undefined) return undefined;
+  const response = (bits & FAN_DENY) !== 0 ? "deny" : "allow";
   if (record.field("fan_type") !== "1") return { response };
   const rule = numberOf(record.field("fan_info"), 16);
   const subjectTrust = trustOf(record.field("subj_trust"));

@@ -368,6 +368,13 @@ test("the paths of several names that change places", () => {
   assert.equal(event.attributes.exchange, true);
 });
 
+test("a fanotify record without an answer tells none", () => {
+  const opened = (response: string) =>
+    eventOf([`FANOTIFY ${response}`, call({ number: 2 }), FILE]).attributes.fanotify;
+  assert.deepEqual(opened("resp=2"), { response: "deny" }); // before 6.3
+  assert.equal(opened("resp="), undefined);
+});
+
 test("a socket without a path is no file", () => {
   const refused = eventOf([
     call({ number: 42, success: "no", exit: -111 }),

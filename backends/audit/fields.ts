@@ -22,7 +22,10 @@ export const VALUE_END = 3;
 const [SPACE, QUOTE, APOSTROPHE, COMMA] = [0x20, 0x22, 0x27, 0x2c] as const;
 const [OPEN, CLOSE, EQUALS, COLON] = [0x28, 0x29, 0x3d, 0x3a] as const;
 
-/** Adds the fields of `text[start, end)`. A user program's `msg='…'` is one. */
+/**
+ * Writes the fields of `text[start, end)` behind the `count` offsets that are there, and returns how many there are then. A
+ * user program's `msg='…'` is one.
+ */
 export function addFields(
   text: string,
   start: number,
