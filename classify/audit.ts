@@ -4,13 +4,14 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 import { FAN_DENY } from "../ffi/abi/fanotify.ts";
 import { isOwnTitle, readActor, readArguments, readTitle } from "./audit_actor.ts";
 import { archOf, type Draft, nameOf, NOTHING, type Placed, readCall } from "./audit_call.ts";
 import type { AuditAttributes, AuditContext, AuditEvent } from "./audit_event.ts";
 import { readFields, resultOf } from "./audit_fields.ts";
-import { numberOf, readPath, resolvePaths, spelling } from "./audit_paths.ts";
+import { type AuditPath, numberOf, readPath, resolvePaths, spelling } from "./audit_paths.ts";
 import { type SortedRecords, sortRecords } from "./audit_sorted.ts";
 import { type Actor, FileEvent } from "./event.ts";
 
@@ -39,9 +40,17 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
       fields: readFields(record),
     }));
   }
-  if (sorted.fanotify !== undefined) attributes.fanotify = readVerdict(sorted.fanotify);
+  const verdict = sorted.fanotify && readVerdict(sorted.fanotify);
+  if (verdict !== undefined) attributes.fanotify = verdict;
   const { kind, path, pathBytes, isDirectory, source } = outcome;
-  const event = new FileEvent(kind, path, isDirectory, records.time, "audit", new Raw(records));
+  const event = new AuditFileEvent(
+    kind,
+    path,
+    isDirectory,
+    records.time,
+    "audit",
+    new Raw(records),
+  );
   if (pathBytes !== undefined) event.pathBytes = pathBytes;
   if (source?.path !== undefined) {
     event.from = source.path;
@@ -53,6 +62,7 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   return event as FileEvent & AuditEvent;
 }
 
+/** The records as they were put together, for `raw`. */
 class Raw {
   readonly #records: AuditRecords;
   constructor(records: AuditRecords) {
@@ -61,6 +71,26 @@ class Raw {
   record(): AuditRecords {
     return this.#records;
   }
+}
+
+/** An event whose paths are JSON, too: bytes in base64, and an inode beyond 2⁵³ in decimal. */
+class AuditFileEvent extends FileEvent {
+  override toJSON(): Record<string, unknown> {
+    const attributes: Record<string, unknown> = { ...this.attributes };
+    const { paths, replaced } = this.attributes as AuditAttributes;
+    if (paths !== undefined) attributes["paths"] = paths.map(pathJson);
+    if (replaced !== undefined) attributes["replaced"] = pathJson(replaced);
+    return { ...super.toJSON(), attributes };
+  }
+}
+
+function pathJson(path: AuditPath): Record<string, unknown> {
+  const { inode, nameBytes, pathBytes } = path;
+  const json: Record<string, unknown> = { ...path };
+  if (typeof inode === "bigint") json["inode"] = String(inode);
+  if (nameBytes !== undefined) json["nameBytes"] = Buffer.from(nameBytes).toString("base64");
+  if (pathBytes !== undefined) json["pathBytes"] = Buffer.from(pathBytes).toString("base64");
+  return json;
 }
 
 /** What an event that is about no call tells. */
@@ -85,11 +115,10 @@ function readOther(
   if (arch !== undefined) attributes.arch = arch.name;
   const syscall = arch && nameOf(main, arch);
   if (syscall !== undefined) attributes.syscall = syscall;
-  const keys = fields["key"];
-  if (keys !== undefined && keys !== "(null)") attributes.keys = keys.split(KEY_SEPARATOR);
   return NOTHING;
 }
 
+/** Stands between the keys of a rule that has several. */
 const KEY_SEPARATOR = "\x01";
 
 /** Who did it, with the call and the arguments. */
@@ -102,7 +131,7 @@ function readDoer(
   const record = sorted.syscall ?? main;
   if (record === undefined) return undefined;
   const key = main?.string("key") ?? sorted.syscall?.string("key");
-  if (key !== undefined) attributes.keys ??= key.split(KEY_SEPARATOR);
+  if (key !== undefined) attributes.keys = key.split(KEY_SEPARATOR);
   const actor = readActor(record, pid);
   const title = sorted.title && readTitle(sorted.title);
   if (title !== undefined) {
@@ -115,7 +144,7 @@ function readDoer(
     const tty = fields["terminal"];
     if (actor.tty === undefined && isSaid(tty)) actor.tty = tty.replace(/^\/dev\//, "");
   }
-  if (syscall !== undefined && main !== undefined && sorted.others.includes(main) === false) {
+  if (syscall !== undefined && main !== undefined && !sorted.others.includes(main)) {
     actor.syscall = syscall;
   }
   const given = readArguments(sorted.arguments);
@@ -131,8 +160,10 @@ function isSaid(value: string | undefined): value is string {
 }
 
 /** What fanotify's listener answered: `resp`, and since 6.3 which rule and whom it trusts. */
-function readVerdict(record: AuditRecord): NonNullable<AuditAttributes["fanotify"]> {
-  const response = (numberOf(record.field("resp"), 10) ?? 0) & FAN_DENY ? "deny" : "allow";
+function readVerdict(record: AuditRecord): AuditAttributes["fanotify"] | undefined {
+  const bits = numberOf(record.field("resp"), 10);
+  if (bits === undefined) return undefined;
+  const response = (bits & FAN_DENY) !== 0 ? "deny" : "allow";
   if (record.field("fan_type") !== "1") return { response };
   const rule = numberOf(record.field("fan_info"), 16);
   const subjectTrust = trustOf(record.field("subj_trust"));

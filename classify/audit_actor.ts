@@ -61,8 +61,8 @@ export function readTitle(record: AuditRecord): Title | undefined {
   const text = record.string("proctitle");
   if (text === undefined || text === "") return undefined;
   const all = text.split("\0");
-  if (text.length * 3 < TITLE_LENGTH - 1) return { arguments: all, truncated: false };
-  const { length } = record.bytes("proctitle") ?? new TextEncoder().encode(text);
+  const written = record.field("proctitle")!;
+  const length = written === text ? text.length : written.length / 2; // as text, or in hexadecimal
   // The NUL at the end is not told, so one byte less may be all, or all but what follows.
   if (length < TITLE_LENGTH - 1) return { arguments: all, truncated: false };
   return { arguments: length < TITLE_LENGTH ? all : all.slice(0, -1), truncated: true };

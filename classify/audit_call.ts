@@ -38,6 +38,7 @@ export interface Placed extends Outcome {
   readonly isDirectory?: boolean | undefined;
 }
 
+/** It is about no file. */
 export const NOTHING: Placed = { kind: "other", path: "" };
 
 /** What a system call, or an operation of io_uring, did or tried to do. */
@@ -64,51 +65,47 @@ export function readCall(
 
   const paths = sorted.paths.map(readPath);
   if (paths.length > 0) attributes.paths = paths;
-  const deed = {
-    operation: call?.operation,
-    truncates: flags !== undefined && (flags & O_TRUNC) !== 0,
-    isUring,
-  };
-  const { success } = attributes;
-  const done = success === true ? outcomeOf(deed, paths) : undefined;
+  const operation = call?.operation;
+  const truncates = flags !== undefined && (flags & O_TRUNC) !== 0;
+  const done = attributes.success === true
+    ? outcomeOf({ operation, truncates, isUring }, paths)
+    : undefined;
   const bases = basesOf(call, args, cwd, sorted.openat2, done?.isExchange === true);
   resolvePaths(paths, bases, done?.source, resolve);
 
-  if (done !== undefined) {
-    if (call?.operation === "symlink") {
-      const text = paths.find(({ nametype }) => nametype === "UNKNOWN")?.name;
-      if (text !== undefined) attributes.target = text;
-    }
-    if (deed.operation === "open" && flags !== undefined && (flags & O_TMPFILE_BIT) !== 0) {
-      attributes.unnamed = true;
-      return { kind: done.kind, ...place(done.object, paths, attributes) };
-    }
-    tellMore(done, call, args, arch, attributes);
-    const object = done.object;
-    const isFile = call !== undefined || object !== undefined;
-    return {
-      ...done,
-      ...(isFile ? place(object, paths, attributes) : NOWHERE),
-      isDirectory: isDirectory(object),
-    };
+  // A socket is a file where it has a path.
+  const isFile = paths.length > 0 || (call !== undefined && !SOCKETS.has(call.operation));
+  if (!isFile) return NOTHING;
+  if (done === undefined) return placeTried(operation, paths, isUring, attributes);
+  if (operation === "open" && flags !== undefined && (flags & O_TMPFILE_BIT) !== 0) {
+    attributes.unnamed = true;
+    return { kind: done.kind, ...place(done.object, paths, attributes) };
   }
-  const isFile = call !== undefined || paths.length > 0;
+  tellMore(done, paths, call, args, arch, attributes);
+  const { object } = done;
+  return { ...done, ...place(object, paths, attributes), isDirectory: isDirectory(object) };
+}
+
+const SOCKETS: ReadonlySet<string> = new Set(["bind", "connect"]);
+
+/** What did not happen, or is not known to have. */
+function placeTried(
+  operation: string | undefined,
+  paths: readonly AuditPath[],
+  isUring: boolean,
+  attributes: Draft,
+): Placed {
   // io_uring tries without waiting first; what would have to wait is tried again elsewhere, and is another event.
   const isTried = isUring && attributes.failed?.errno === EAGAIN;
-  const kind = attributes.failed !== undefined && isFile && !isTried ? "access.failed" : "other";
-  if (!isFile) return NOTHING;
-  const object = triedOf(call, paths);
+  const kind = attributes.failed !== undefined && !isTried ? "access.failed" : "other";
+  // It is about what is told by name, but for a symlink's text.
+  const object = paths.find(({ nametype }) =>
+    nametype !== "PARENT" && !(nametype === "UNKNOWN" && operation === "symlink")
+  );
   return { kind, ...place(object, paths, attributes), isDirectory: isDirectory(object) };
 }
 
 const NOWHERE = { path: "" };
-
-/** What a failed call was about: what is told by name, but for a symlink's text. */
-function triedOf(call: Call | undefined, paths: readonly AuditPath[]): AuditPath | undefined {
-  return paths.find(({ nametype }) =>
-    nametype !== "PARENT" && !(nametype === "UNKNOWN" && call?.operation === "symlink")
-  );
-}
 
 /** The path of `object`; else the directory that it is in, marked so. */
 function place(
@@ -129,11 +126,16 @@ function place(
 /** What else is known of what was done. */
 function tellMore(
   done: Outcome,
+  paths: readonly AuditPath[],
   call: Call | undefined,
   args: readonly string[] | undefined,
   arch: AuditArch | undefined,
   attributes: Draft,
 ): void {
+  if (call?.operation === "symlink") {
+    const text = paths.find(({ nametype }) => nametype === "UNKNOWN")?.name;
+    if (text !== undefined) attributes.target = text;
+  }
   if (done.isExchange) attributes.exchange = true;
   if (done.replaced !== undefined) attributes.replaced = done.replaced;
   const linkOf = done.linkOf?.path;

@@ -13,13 +13,17 @@ import type { Attributes, WatchEvent } from "./event.ts";
 export interface AuditMetadata {
   /** The permission bits, 0 to 0o7777. */
   mode?: number;
+  /** The owner. */
   uid?: number;
+  /** The group. */
   gid?: number;
 }
 
 /** A record that is about neither a system call nor its paths. */
 export interface AuxiliaryRecord {
+  /** The record's name: `"AVC"`. */
   readonly type: string;
+  /** What it says. */
   readonly fields: AuditFields;
 }
 
@@ -37,6 +41,7 @@ export interface AuditAttributes extends Attributes {
   readonly syscall?: string;
   /** As `uname -m` has it. */
   readonly arch?: string;
+  /** Absent where it is not known: the process did not return from the call. */
   readonly success?: boolean;
   /** What the call returned. */
   readonly exit?: number;
@@ -54,13 +59,15 @@ export interface AuditAttributes extends Attributes {
   readonly title?: readonly string[];
   /** There are more arguments, in `title` or in the actor's command line. */
   readonly truncated?: true;
+  /** The files that the call had to do with. */
   readonly paths?: readonly AuditPath[];
   /** The file's name is not known: `path` is the directory that it is in, or empty. */
   readonly unresolved?: true;
   /** The file has no name (`O_TMPFILE`): `path` is the directory that it was made for. */
   readonly unnamed?: true;
-  /** `modify.metadata`: what was, and what of it is now. */
+  /** `modify.metadata` of permissions and ownership: what was. */
   readonly before?: AuditMetadata;
+  /** And what of it the call set. */
   readonly after?: AuditMetadata;
   /** `rename`: the file that was at the new path. */
   readonly replaced?: AuditPath;
@@ -83,9 +90,11 @@ export interface AuditAttributes extends Attributes {
 
 /** What the audit system tells of one system call, or of something else that it watches. */
 export interface AuditEvent extends WatchEvent {
+  /** Always this. */
   readonly backend: "audit";
+  /** What is known beyond. */
   readonly attributes: AuditAttributes;
-  /** Undefined of `lost`. */
+  /** The records; undefined of `lost`. */
   readonly raw: AuditRecords | undefined;
 }
 

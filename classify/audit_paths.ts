@@ -29,7 +29,9 @@ export interface AuditPath {
   device?: string;
   /** Type and permissions, as stat(2) has them. */
   mode?: number;
+  /** The owner. */
   uid?: number;
+  /** The group. */
   gid?: number;
   /** The device that a device file stands for, decimal `"major:minor"`. */
   rdev?: string;

@@ -15,6 +15,17 @@
 export { isKindPattern, type Kind, KINDS, matches } from "./kinds.ts";
 export { type Actor, type Attributes, type EventInit, type WatchEvent } from "./event.ts";
 export type { MetadataState, XattrChange } from "./metadata.ts";
+export { auditEvent } from "./audit.ts";
+export type {
+  AuditAttributes,
+  AuditContext,
+  AuditEvent,
+  AuditMetadata,
+  AuxiliaryRecord,
+} from "./audit_event.ts";
+export type { AuditFields } from "./audit_fields.ts";
+export type { AuditPath, Resolve } from "./audit_paths.ts";
+export type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 export { fanotifyKinds, fanotifyMask } from "./fanotify.ts";
 export { inotifyKind, inotifyMask } from "./inotify.ts";
 export { GRACE, type Half, type Paired, RenamePairing } from "./rename.ts";

@@ -28,7 +28,7 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   rename: ["", "out", "in"],
   remove: ["", "file", "directory", "symlink", "other"],
   // Bare of a range that is about to be read or written: which of them the kernel does not say.
-  access: ["", "open", "exec", "read", "close.write", "close.nowrite"],
+  access: ["", "open", "exec", "read", "close.write", "close.nowrite", "failed"],
   mount: ["attach", "detach", "move", "change"],
   error: ["filesystem", "space", "quota"],
   key: ["instantiate", "update", "link", "unlink", "clear", "revoke", "invalidate", "setattr"],

@@ -22,11 +22,20 @@ export const VALUE_END = 3;
 const [SPACE, QUOTE, APOSTROPHE, COMMA] = [0x20, 0x22, 0x27, 0x2c] as const;
 const [OPEN, CLOSE, EQUALS, COLON] = [0x28, 0x29, 0x3d, 0x3a] as const;
 
-/** Adds the fields of `text[start, end)`. A user program's `msg='…'` is one. */
-export function addFields(text: string, start: number, end: number, fields: FieldOffsets): void {
+/**
+ * Writes the fields of `text[start, end)` behind the `count` offsets that are there, and returns how many there are then. A
+ * user program's `msg='…'` is one.
+ */
+export function addFields(
+  text: string,
+  start: number,
+  end: number,
+  fields: FieldOffsets,
+  count: number,
+): number {
   for (let at = start; at < end;) {
     const equals = text.indexOf("=", at);
-    if (equals < 0 || equals >= end) return;
+    if (equals < 0 || equals >= end) return count;
     let name = equals;
     while (name > at && text.charCodeAt(name - 1) !== SPACE) name--;
     if (text.charCodeAt(name) === OPEN) name++; // (hostname=?, addr=?): programs before 2008
@@ -51,8 +60,14 @@ export function addFields(text: string, start: number, end: number, fields: Fiel
       if (text.charCodeAt(at + 1) === OPEN) at = labelEnd(text, at, end);
       valueEnd = bareEnd(text, value, at);
     }
-    if (name < equals) fields.push(name, equals, value, valueEnd);
+    if (name < equals) {
+      fields[count++] = name;
+      fields[count++] = equals;
+      fields[count++] = value;
+      fields[count++] = valueEnd;
+    }
   }
+  return count;
 }
 
 /** Where the field of that name is among the offsets, the first of several; -1 where there is none. */
