@@ -45,7 +45,8 @@ export interface Actor {
   readonly cgroup?: string;
   /**
    * The container that the process runs in, as its cgroup tells: the whole id (Docker, Podman, containerd, CRI-O,
-   * Kubernetes), or the name (LXC, LXD, Incus, systemd-nspawn). Of our own container the cgroup does not tell.
+   * Kubernetes), or the name (LXC, LXD, Incus, systemd-nspawn). Of our own container the cgroup does not tell. Who may make
+   * cgroups, as a user in those of `user@UID.service`, may call them like a container's.
    */
   readonly container?: string;
   /** The unit of systemd that it belongs to, with `\x2d` as `systemctl` takes it: `cron.service`, `session-3.scope`. */

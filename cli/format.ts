@@ -60,6 +60,10 @@ const DIRECTIVES: Directives = {
   u: ({ event: { actor } }) => actor?.uid?.toString(),
   g: ({ event: { actor } }) => actor?.gid?.toString(),
   m: ({ event }) => metadataText(event) || undefined,
+  U: ({ event: { actor } }, style) => actor?.user && name(actor.user, undefined, style),
+  G: ({ event: { actor } }, style) => actor?.group && name(actor.group, undefined, style),
+  C: ({ event: { actor } }, style) => actor?.container && name(actor.container, undefined, style),
+  S: ({ event: { actor } }, style) => actor?.unit && name(actor.unit, undefined, style),
   b: ({ event }) => escapeText(event.backend),
   j: (told, { json }) => json(told),
   n: () => "\n",
@@ -70,7 +74,8 @@ const DIRECTIVES: Directives = {
 /** The letters of `--format`, for the help. */
 export const FORMAT_HELP: string = `Letters of --format, "${ABSENT}" where nothing is known:
   %t time   %k kind   %l its letters   %p path   %f path before a rename   %b backend
-  %e executable   %c comm   %P pid   %u uid   %g gid   %m metadata   %j JSON   %n newline   %0 NUL   %% %
+  %e executable   %c comm   %P pid   %u uid   %g gid   %U user   %G group   %C container
+  %S unit of systemd   %m metadata   %j JSON   %n newline   %0 NUL   %% %
 Letters of --time-format, local time:
   %Y %m %d  %H %M %S  %f ms  %s seconds since the epoch  %F %Y-%m-%d  %T %H:%M:%S  %z offset`;
 

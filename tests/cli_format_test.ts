@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { type Actor, FileEvent } from "../classify/event.ts";
+import { lineFormatter } from "../cli/format.ts";
 import { escapeBytes, escapeText, safeJson } from "../cli/escape.ts";
 import { kindsOfLetters, lettersOf } from "../cli/letters.ts";
 import { timeFormatter } from "../cli/time.ts";
@@ -65,4 +67,19 @@ test("time formats", () => {
   assert.equal(timeFormatter("watch", "%Y%m%d-%H%M%S%%")(time), "20240102-030405%");
   assert.equal(timeFormatter("watch", "%s")(1_700_000_000_999), "1700000000");
   assert.match(timeFormatter("watch", "%z")(time), /^[+-]\d{4}$/);
+});
+
+test("who did it", () => {
+  const style = { isRaw: false, time: String, json: String };
+  const line = lineFormatter("watch", "%u %U %g %G %C %S", style);
+  const lineOf = (actor: Partial<Actor>) => {
+    const init = { kind: "create", path: "/f", actor: actor as Actor } as const;
+    return line({ event: FileEvent.from(init, 0, "fanotify"), kinds: ["create"] }).join("");
+  };
+  const actor = { uid: 33, user: "www\ndata", gid: 34, group: "web", container: "ab" };
+  assert.equal(
+    lineOf({ ...actor, unit: "a\\x2db.service" }),
+    "33 www\\ndata 34 web ab a\\\\x2db.service",
+  );
+  assert.equal(lineOf({ uid: 33 }), "33 - - - - -");
 });

@@ -120,7 +120,7 @@ test("trace: --comm, --pid, --user choose processes", NEEDS_ROOT, async () => {
     String(NOBODY),
     "--comm=second",
   ]];
-  const args = ["--events=create", "--format=%c|%P|%u|%p", "--count=1", at.path];
+  const args = ["--events=create", "--format=%c|%P|%u|%U|%p", "--count=1", at.path];
   const runs = filters.map((filter) => new Run(["trace", ...filter, ...args]));
   try {
     for (const run of runs) await run.armed();
@@ -130,7 +130,7 @@ test("trace: --comm, --pid, --user choose processes", NEEDS_ROOT, async () => {
     await using second = new Held(`printf second > /proc/self/comm; : > ${at.path}/b`, NOBODY);
     for (const run of runs) {
       assert.equal(await run.status(), 0);
-      assert.deepEqual(run.lines, [`second|${second.pid}|${NOBODY}|${at.path}/b`]);
+      assert.deepEqual(run.lines, [`second|${second.pid}|${NOBODY}|nobody|${at.path}/b`]);
     }
   } finally {
     for (const run of runs) await run[Symbol.asyncDispose]();
