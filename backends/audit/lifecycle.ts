@@ -16,7 +16,6 @@ import { Keeper } from "./keeper.ts";
 import {
   BACKLOG_LIMIT,
   carrierRule,
-  isAlive,
   leave,
   locked,
   ownerKey,
@@ -56,7 +55,7 @@ export class AuditHold {
   readonly owner: RuleOwner;
   /** Why what is left after SIGKILL stays until the next start; undefined where a keeper takes care of it. */
   readonly unkept: string | undefined;
-  /** How many processes' leftovers were found: rules that were removed at the start. */
+  /** How many rules of dead processes were found and removed at the start. */
   readonly swept: number;
   readonly #libc: Libc;
   readonly #before: StatusBefore;
