@@ -16,7 +16,6 @@ import { Keeper } from "./keeper.ts";
 import {
   BACKLOG_LIMIT,
   carrierRule,
-  isAlive,
   leave,
   locked,
   ownerKey,
@@ -56,7 +55,7 @@ export class AuditHold {
   readonly owner: RuleOwner;
   /** Why what is left after SIGKILL stays until the next start; undefined where a keeper takes care of it. */
   readonly unkept: string | undefined;
-  /** How many processes' leftovers were found: rules that were removed at the start. */
+  /** How many rules of dead processes were found and removed at the start. */
   readonly swept: number;
   readonly #libc: Libc;
   readonly #before: StatusBefore;
@@ -74,7 +73,7 @@ export class AuditHold {
       this.control.status(); // says first what is missing
       [this.swept, this.#before] = locked(libc, () => this.#arrive());
     } catch (error) {
-      this.#undo();
+      this.release();
       throw error;
     }
     const keeper = Keeper.start(libc, process.pid);
@@ -185,15 +184,10 @@ export class AuditHold {
   /** Undoes all, at the end of the last who holds it. */
   release(): void {
     if (this.#isReleased) return;
+    this.#isReleased = true;
     process.off("exit", this.#atExit);
     globalThis.removeEventListener?.("unload", this.#atExit);
     for (const { name } of SIGNALS) process.off(name, this.#atSignal);
-    this.#undo();
-  }
-
-  #undo(): void {
-    if (this.#isReleased) return;
-    this.#isReleased = true;
     try {
       locked(this.#libc, () => leave(this.#libc, this.control, this.owner));
     } finally {
@@ -204,7 +198,7 @@ export class AuditHold {
 
   readonly #atExit = () => {
     try {
-      this.#undo();
+      this.release();
     } catch (error) {
       if (!(error instanceof SystemError)) throw error; // there is nobody left to tell
     }
@@ -214,7 +208,6 @@ export class AuditHold {
   readonly #atSignal = (name: string) => {
     if (process.listenerCount(name) > 1) return;
     this.#atExit();
-    this.release();
     const number = SIGNALS.find((signal) => signal.name === name)!.number;
     this.#libc.kill(process.pid, number);
   };
