@@ -159,3 +159,80 @@ test("libapparmor reads the same", skip, () => {
   assert.deepEqual(differences, []);
   assert.ok(compared > 1000, `${compared} values`);
 });
+
+/** What ausearch prints of a log. */
+function ausearch(content: Uint8Array, ...args: string[]): string {
+  using directory = new TemporaryDirectory();
+  const file = join(directory.path, "audit.log");
+  writeFileSync(file, content);
+  const { status, stdout, stderr } = spawnSync("ausearch", ["-if", file, ...args], {
+    encoding: "latin1",
+    env: { ...process.env, TZ: "UTC", LC_ALL: "C" },
+  });
+  assert.equal(status, 0, stderr);
+  return stdout;
+}
+
+/** The lines of a log that ausearch reads: it leaves out others, and says so. */
+function auditLines(content: Uint8Array): Uint8Array {
+  const lines = Buffer.from(content).toString("latin1").split("\n");
+  return Buffer.from(
+    lines.filter((line) => /^(?:node|type)=/.test(line)).join("\n") + "\n",
+    "latin1",
+  );
+}
+
+const AUSEARCH_LOGS = ["test.log", "test2.log", "test3.log", "test4.log", "selinux-ssh"];
+
+for (const file of AUSEARCH_LOGS) {
+  const name = file === "selinux-ssh" ? "fail2ban" : "audit";
+
+  test(`ausearch makes the same events of ${file}`, skipAusearch, () => {
+    const content = auditLines(sampleFiles(name).get(file)!);
+    const theirs = ausearch(content).split("----\n").slice(1)
+      .map((event) => event.split("\n").filter((line) => HEADER.test(line)));
+    const ours = read(content).events;
+    // It begins an event with its last record.
+    assert.deepEqual(
+      ours.map((event) => event.records.map(({ text }) => text).reverse()).sort(),
+      theirs.map((lines) =>
+        lines.map((line) => line.replace(/^.*?audit\([^)]*\): ?/, "").replace(/\x1d.*/, ""))
+      ).sort(),
+    );
+    const csv = ausearch(content, "--format", "csv").trim().split("\n").slice(1)
+      .map((line) => line.split(","));
+    assert.deepEqual(
+      ours.map(({ time, serial, node }) => {
+        const [date, clock] = new Date(time).toISOString().split("T");
+        const [year, month, day] = date!.split("-");
+        return [node ?? "", `${month}/${day}/${year!.slice(2)}`, clock!.slice(0, 8), String(serial)]
+          .join();
+      }).sort(),
+      csv.map(([node, , date, time, serial]) => [node, date, time, serial].join()).sort(),
+    );
+  });
+
+  test(`ausearch interprets strings of ${file} alike`, skipAusearch, () => {
+    const content = auditLines(sampleFiles(name).get(file)!);
+    const theirs = new Map<string, string[]>();
+    for (const line of ausearch(content, "-i", "--escape", "raw").split("\n")) {
+      const serial = /audit\([^)]*:(\d+)\)/.exec(line)?.[1];
+      if (serial === undefined) continue;
+      const lines = theirs.get(serial) ?? [];
+      theirs.set(serial, [...lines, ` ${line}`]);
+    }
+    let compared = 0;
+    for (const record of read(content).records) {
+      for (const field of ["name", "comm", "exe", "cwd", "acct", "proctitle"]) {
+        const value = record.string(field);
+        if (value === undefined) continue;
+        // It shows the NULs between arguments as spaces.
+        const shown = ` ${field}=${value.replaceAll("\0", " ")} `;
+        const lines = theirs.get(String(record.serial)) ?? [];
+        assert.ok(lines.some((line) => line.includes(shown)), `${shown} in ${lines.join("\n")}`);
+        compared++;
+      }
+    }
+    assert.ok(compared > 5, `${compared} strings`);
+  });
+}
