@@ -1,5 +1,6 @@
 /**
- * Lines and streams that no auditd writes: nothing throws, nothing hangs, nothing is lost. `SENTINODE_SEED` repeats a run.
+ * Lines and streams that no auditd writes: nothing throws, nothing hangs, nothing is lost. `SENTINODE_SEED` repeats a
+ * run.
  */
 
 import assert from "node:assert/strict";

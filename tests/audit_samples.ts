@@ -1,6 +1,6 @@
 /**
- * Audit logs of other machines, kernels and years, which others gathered: Debian's source packages have them among their
- * tests. They are fetched by apt, kept in the user's cache, and never committed.
+ * Audit logs of other machines, kernels and years, which others gathered: Debian's source packages have them among
+ * their tests. They are fetched by apt, kept in the user's cache, and never committed.
  *
  * @module
  */
