@@ -29,8 +29,9 @@ export interface ExecArguments {
 const ARGUMENT = /^a(\d+)(?:\[\d+\])?$/;
 
 /**
- * The arguments that a program was started with, from all EXECVE records of an event: the kernel writes 7500 bytes a record,
- * and cuts a longer argument in pieces (`a1_len=9000 a1[0]=… a1[1]=…`). undefined where there is no such record.
+ * The arguments that a program was started with, from all EXECVE records of an event: the kernel writes 7500 bytes a
+ * record, and cuts a longer argument in pieces (`a1_len=9000 a1[0]=… a1[1]=…`). undefined where there is no such
+ * record.
  */
 export function execArguments(records: Iterable<AuditRecord>): ExecArguments | undefined {
   let count: number | undefined;

@@ -15,8 +15,9 @@ import { SerialGaps } from "./serial_gaps.ts";
 /** How events are put together. */
 export interface AssemblyInit {
   /**
-   * Whether the records come from a kernel as it makes them. An event ages with the clock then, and serials that are missing
-   * are counted; else it ages with the records of the same machine that follow, and what is not in a log is not lost.
+   * Whether the records come from a kernel as it makes them. An event ages with the clock then, and serials that are
+   * missing are counted; else it ages with the records of the same machine that follow, and what is not in a log is not
+   * lost.
    */
   readonly isLive?: boolean;
   /** How long after its first record an event is given up, in ms (default: auditd's `end_of_event_timeout`, 2000). */
@@ -26,8 +27,8 @@ export interface AssemblyInit {
 }
 
 /**
- * Puts events together. One ends with EOE, which logs do not have, or with PROCTITLE, which the kernel writes last, or is of a
- * type that comes alone. An EOE is no record of the event that it ends.
+ * Puts events together. One ends with EOE, which logs do not have, or with PROCTITLE, which the kernel writes last, or
+ * is of a type that comes alone. An EOE is no record of the event that it ends.
  */
 export class Assembly {
   readonly #isLive: boolean;
@@ -179,8 +180,8 @@ class Pending implements AuditRecords {
 const { AUDIT_LOGIN, AUDIT_KERNEL, AUDIT_MAC_UNLBL_ALLOW, AUDIT_MAC_CALIPSO_DEL } = AUDIT_RECORD;
 
 /**
- * Types whose records are events of their own (audit 3.0.9, auparse.c:au_check_events): those of programs and of auditd, and
- * of network labels. A LOGIN of kernels since 5.1 has its SYSCALL with it.
+ * Types whose records are events of their own (audit 3.0.9, auparse.c:au_check_events): those of programs and of
+ * auditd, and of network labels. LOGIN is one of them there, though today its SYSCALL comes with it.
  */
 function comesAlone(type: number): boolean {
   return type < AUDIT_FIRST_EVENT && type !== AUDIT_LOGIN && type !== 0 ||

@@ -1,10 +1,10 @@
 /**
- * The stream that auditd's dispatcher sends to its plugins' standard input and its unix socket, and any other stream of
- * lines of audit logs; pure.
+ * The stream that auditd's dispatcher sends to its plugins' standard input and its unix socket, and any other stream
+ * of lines of audit logs; pure.
  *
- * With `format = string` it has lines, with `format = binary` frames of a header and a text. Behind a text of a frame the
- * dispatcher sends what else was in its buffer: each frame is as long as the longest (audit 3.0.9,
- * audispd-builtins.c:send_af_unix_binary). Other writers do not, and what follows the first frame tells which one it is.
+ * With `format = string` it has lines, with `format = binary` frames of a header and a text. Behind the text of a frame
+ * the dispatcher sends what else was in its buffer: each frame is as long as the longest (audit 3.0.9,
+ * audispd-builtins.c:send_af_unix_binary). Other writers do not; what follows the first text tells which one it is.
  *
  * @module
  */

@@ -15,7 +15,9 @@ const ENRICHED = String.fromCharCode(AUDIT_INTERP_SEPARATOR);
 const [NUL, LF, CR, SPACE, DOT] = [0x00, 0x0a, 0x0d, 0x20, 0x2e] as const;
 const [ZERO, NINE, COLON, CLOSE] = [0x30, 0x39, 0x3a, 0x29] as const;
 
-/** A record of that type, the payload of a netlink message; undefined where it is no text with a time and a serial. */
+/**
+ * A record of that type, from a netlink message's payload; undefined where that is no text with a time and a serial.
+ */
 export function decodeMessage(
   type: number,
   payload: Uint8Array<ArrayBuffer>,
@@ -27,9 +29,9 @@ export function decodeMessage(
 }
 
 /**
- * The record of a line of a log, without the newline; undefined where the line has none. Lines are as auditd writes them
- * (`node=host type=SYSCALL msg=audit(…): …`), or the kernel where no daemon listens (`audit: type=1300 audit(…): …`),
- * with whatever syslog put in front.
+ * The record of a line of a log, without the newline; undefined where the line has none. Lines are as auditd writes
+ * them (`node=host type=SYSCALL msg=audit(…): …`), or the kernel where no daemon listens
+ * (`audit: type=1300 audit(…): …`), with whatever syslog put in front.
  */
 export function decodeLine(line: string): TextRecord | undefined {
   // Nearly all begin so; the rest of this function is for the others.

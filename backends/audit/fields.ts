@@ -1,6 +1,6 @@
 /**
- * Where the fields of a record's text are. `name=value` are separated by spaces, and so are words that belong to no field;
- * a value is bare, or in quotes where it may have spaces in it.
+ * Where the fields of a record's text are. `name=value` are separated by spaces, and so are words that belong to no
+ * field; a value is bare, or in quotes where it may have spaces in it.
  *
  * @module
  */

@@ -23,8 +23,8 @@ export interface LogInit {
 }
 
 /**
- * The bytes of a log in chunks, each valid until the next is asked for; a file whose last line is cut gets a newline. Throws
- * `SystemError` where it cannot be opened or read.
+ * The bytes of a log in chunks, each valid until the next is asked for; a file whose last line is cut gets a newline.
+ * Throws `SystemError` where it cannot be opened or read.
  */
 export function* readLog(
   libc: Libc,
@@ -58,8 +58,8 @@ interface LogFile {
 }
 
 /**
- * The files of a log, oldest first. They are opened beginning with the newest: one that is rotated meanwhile is met again under
- * its next name, and none is missed.
+ * The files of a log, oldest first. They are opened beginning with the newest: one that is rotated meanwhile is met
+ * again under its next name, and none is missed.
  */
 function openLog(libc: Libc, path: string, rotated: boolean): LogFile[] {
   const files: LogFile[] = [];

@@ -40,7 +40,9 @@ export interface AuditRecord {
    * the kernel's fields come first, then those in `msg='…'`, where the program chose the names, too.
    */
   field(name: string): string | undefined;
-  /** An encoded field, which is `"quoted"` or HEX, as text (UTF-8, U+FFFD); undefined for `(null)` and an absent one. */
+  /**
+   * An encoded field, which is `"quoted"` or HEX, as text (UTF-8, U+FFFD); undefined for `(null)` and an absent one.
+   */
   string(name: string): string | undefined;
   /** The bytes of {@linkcode string}, where they are not valid UTF-8. */
   bytes(name: string): Uint8Array | undefined;

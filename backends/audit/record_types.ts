@@ -35,8 +35,8 @@ export function recordType(number: number): RecordType {
 const NUMBERED = /^(?:UNKNOWN\[)?(\d{1,5})\]?$/;
 
 /**
- * The type that a log calls `name`: `SYSCALL`, `1300` as the kernel's own log has it, `UNKNOWN[1300]` as an auditd that is
- * older than the record. A name that is not known keeps it, with the number 0.
+ * The type that a log calls `name`: `SYSCALL`, `1300` as the kernel's own log has it, `UNKNOWN[1300]` as an auditd that
+ * is older than the record. A name that is not known keeps it, with the number 0.
  */
 export function recordTypeOf(name: string): RecordType {
   const known = byName.get(name);

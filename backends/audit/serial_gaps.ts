@@ -1,6 +1,6 @@
 /**
- * Events that are missing in a stream, known by their serials: the kernel counts them up by one, and they come a little out of
- * order from several processors; pure.
+ * Events that are missing in a stream, known by their serials: the kernel counts them up by one, and they come a little
+ * out of order from several processors; pure.
  *
  * @module
  */

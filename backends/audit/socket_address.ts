@@ -28,8 +28,8 @@ export interface SocketAddress {
 }
 
 /**
- * The address in a SOCKADDR record's `saddr`; undefined where it is no address (NETFILTER_PKT has text of that name). The
- * machine that wrote it tells its byte order by the family, which is below 256 everywhere.
+ * The address in a SOCKADDR record's `saddr`; undefined where it is no address (NETFILTER_PKT has text of that name).
+ * The machine that wrote it tells its byte order by the family, which is below 256 everywhere.
  */
 export function socketAddress(saddr: string): SocketAddress | undefined {
   const bytes = hexBytes(saddr);

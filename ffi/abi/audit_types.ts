@@ -1,6 +1,6 @@
 /**
- * Types of audit records, from `<linux/audit.h>`, and those of user space from `<libaudit.h>` (audit-records.h since audit
- * 4.0). A record in a log is named as here, without `AUDIT_`.
+ * Types of audit records, from `<linux/audit.h>`, and those of user space from `<libaudit.h>` (audit-records.h since
+ * audit 4.0). A record in a log is named as here, without `AUDIT_`.
  *
  * @module
  */
