@@ -15,6 +15,7 @@
  * @module
  */
 
+import { posix } from "node:path";
 import type { FlagCoverage } from "../backends/backend.ts";
 import { Baseline, NONE } from "../backends/metadata/baseline.ts";
 import {
@@ -70,6 +71,8 @@ export interface MetadataOutlet {
 /** Makes `modify.metadata` exact. */
 export class MetadataStage {
   readonly #libc: Libc;
+  /** The path of the target as events have it; a symlink there is followed, as the kernel does. */
+  readonly #root: string;
   readonly #target: Target;
   readonly #settings: Settings;
   readonly #outlet: MetadataOutlet;
@@ -93,6 +96,8 @@ export class MetadataStage {
   constructor(libc: Libc, target: Target, settings: Settings, outlet: MetadataOutlet) {
     const { sweep, values } = settings.metadata!;
     this.#libc = libc;
+    const { path, directory, only } = target;
+    this.#root = only === undefined ? path : posix.join(directory, only);
     this.#target = target;
     this.#settings = settings;
     this.#outlet = outlet;
@@ -118,13 +123,13 @@ export class MetadataStage {
   /** Learns what is there, and from then on sweeps. */
   async begin(): Promise<void> {
     const start = performance.now();
-    await this.#walk(this.#target.path, false);
+    await this.#walk(this.#root, false);
     this.#later(start);
   }
 
   /** Tells of everything that differs from what was told, after a loss; whether it came to the end. */
   recover(): Promise<boolean> {
-    return this.#walk(this.#target.path, true);
+    return this.#walk(this.#root, true);
   }
 
   /** Ends walks. */
@@ -308,7 +313,7 @@ export class MetadataStage {
   /** What is at the path of an event; where symlinks are followed, what one leads to if that has changed. */
   #look({ path, pathBytes }: FileEvent): FileMetadata | undefined {
     const bytes = pathBytes ?? encodeText(path);
-    const file = this.#reader.read(bytes);
+    const file = this.#reader.read(bytes, path === this.#root);
     const isLink = file !== undefined && (file.mode & S_IFMT) === S_IFLNK;
     if (!isLink || !this.#settings.followSymlinks) return file;
     const row = this.#baseline.find(file);
@@ -321,7 +326,9 @@ export class MetadataStage {
     event: FileEvent,
   ): { readonly before: FileMetadata; readonly file: FileMetadata } | undefined {
     const bytes = bytesOf(event);
-    if (!this.#settings.followSymlinks && this.#isSame(bytes)) return undefined;
+    if (!this.#settings.followSymlinks && this.#isSame(bytes, event.path === this.#root)) {
+      return undefined;
+    }
     const file = this.#look(event);
     if (file === undefined) return undefined;
     const row = this.#baseline.find(file);
@@ -410,7 +417,7 @@ export class MetadataStage {
   #sweepNow(): void {
     if (this.#isStopped || this.#isWalking) return;
     const start = performance.now();
-    void this.#walk(this.#target.path, true).then(() => this.#later(start));
+    void this.#walk(this.#root, true).then(() => this.#later(start));
   }
 
   /** Learns of what is at a path and below, and tells what of it differs, one walk after the other; whether it ended. */
@@ -428,7 +435,7 @@ export class MetadataStage {
     this.#isWalking = true;
     const { filter, followSymlinks } = this.#settings;
     const { root: above, only, isLasting, excluded, mounts } = this.#target;
-    const isWhole = root === this.#target.path && tells;
+    const isWhole = root === this.#root && tells;
     if (isWhole) this.#baseline.beginWalk();
     let told: FileEvent[] = [];
     const isOver = await walk(this.#libc, {
