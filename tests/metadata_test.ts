@@ -17,6 +17,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
@@ -27,7 +28,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { metadataText } from "../cli/metadata.ts";
-import { type MetadataOptions, watch, type WatchEvent, type WatchOptions } from "../mod.ts";
+import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Filesystem, type FilesystemType, whyNot } from "./filesystem.ts";
 import { isRoot, openFiles, TemporaryDirectory, until, within } from "./runtime.ts";
@@ -493,6 +494,21 @@ inDirectory("a watched file", async (at) => {
   assert.equal(seen.line(await seen.next()), "permissions a 0644 -> 0600");
 });
 
+inDirectory("a symlink that is watched, to a directory and to a file", async (at) => {
+  using links = new TemporaryDirectory();
+  symlinkSync(at, `${links.path}/directory`);
+  symlinkSync(`${at}/a`, `${links.path}/file`);
+  await using directory = new Told(at, {}, `${links.path}/directory`);
+  await directory.watcher.ready;
+  await using file = new Told(at, {}, `${links.path}/file`);
+  await file.watcher.ready;
+  chmodSync(at, 0o701);
+  chmodSync(`${at}/a`, 0o600);
+  assert.equal(file.line(await file.next()), "permissions a 0644 -> 0600");
+  const texts = [metadataText(await directory.next()), metadataText(await directory.next())];
+  assert.deepEqual(texts.sort(), ["0644 -> 0600", "0777 -> 0701"]);
+});
+
 inDirectory("values of extended attributes where they are asked for", async (at) => {
   run("setfattr", "-n", "user.a", "-v", "short", `${at}/a`);
   await using seen = new Told(at, { metadata: { values: 6 } });
@@ -698,4 +714,33 @@ test("after a loss, what was lost is found and told before recovered", {
   function copyless(path: string): void {
     utimesSync(path, PAST, PAST);
   }
+});
+
+inDirectory("a reader who is too slow is told in the end what it missed", async (at) => {
+  for (let i = 0; i < 300; i++) {
+    writeFileSync(`${at}/d/${i}`, "");
+    chmodSync(`${at}/d/${i}`, 0o644);
+  }
+  await using slow = new Told(at, { backend: "inotify", events: ["modify.metadata"] });
+  await slow.watcher.ready;
+  // Who has room keeps the queue that they share moving.
+  await using fast = new Told(at, { backend: "inotify", metadata: false, events: ["create"] });
+  await fast.watcher.ready;
+  for (let round = 0; round < 80; round++) {
+    for (let i = 0; i < 300; i++) chmodSync(`${at}/d/${i}`, round % 2 === 0 ? 0o600 : 0o640);
+    await fast.events();
+    if (slow.watcher.stats().dropped > 0) break;
+  }
+  assert(slow.watcher.stats().dropped > 0);
+  const modes = new Map<string, number>();
+  for (;;) {
+    const { kind, path, attributes: { before, after } } = await slow.next("recovered");
+    if (kind === "recovered") break;
+    if (kind !== "modify.metadata.permissions") continue;
+    assert.equal(before!.mode, modes.get(path) ?? 0o644, path);
+    modes.set(path, after!.mode!);
+  }
+  const now = (path: string) => statSync(path).mode & 0o7777;
+  assert.equal(modes.size, 300);
+  for (const [path, mode] of modes) assert.equal(mode, now(path), path);
 });

@@ -15,21 +15,17 @@
  * @module
  */
 
+import { posix } from "node:path";
 import type { FlagCoverage } from "../backends/backend.ts";
-import { Baseline, NONE } from "../backends/metadata/baseline.ts";
-import {
-  type FileIdentity,
-  type FileMetadata,
-  MetadataReader,
-} from "../backends/metadata/state.ts";
+import type { FileMetadata } from "../backends/metadata/state.ts";
 import { FileEvent } from "../classify/event.ts";
 import { matches } from "../classify/kinds.ts";
 import { type MetadataChange, metadataChanges } from "../classify/metadata.ts";
-import { S_IFDIR, S_IFLNK, S_IFMT } from "../ffi/abi/stat.ts";
+import { S_IFDIR, S_IFMT } from "../ffi/abi/stat.ts";
 import type { Libc } from "../ffi/port.ts";
-import { bytesUnlessText, decodeText, encodeText, latin1Bytes, latin1Text } from "../ffi/text.ts";
+import { bytesUnlessText, decodeText, encodeText, latin1Bytes } from "../ffi/text.ts";
 import { Filter } from "./filter.ts";
-import { LinkNames } from "./link_names.ts";
+import { keyOf, KnownFiles, type SeenFile, textOf } from "./known_files.ts";
 import { isComing, isGoing } from "./picture.ts";
 import type { Settings } from "./options.ts";
 import { SEEN } from "./saves.ts";
@@ -70,14 +66,14 @@ export interface MetadataOutlet {
 /** Makes `modify.metadata` exact. */
 export class MetadataStage {
   readonly #libc: Libc;
+  /** The path of the target as events have it; a symlink there is followed, as the kernel does. */
+  readonly #root: string;
   readonly #target: Target;
   readonly #settings: Settings;
   readonly #outlet: MetadataOutlet;
   readonly #sweep: number;
   readonly #showsValues: boolean;
-  readonly #reader: MetadataReader;
-  readonly #baseline = new Baseline();
-  readonly #names = new LinkNames();
+  readonly #files: KnownFiles;
   /** What is asked for behind this stage. */
   readonly #asked: Filter;
   /** What was known before an event was told, in case that nobody gets it. */
@@ -93,12 +89,18 @@ export class MetadataStage {
   constructor(libc: Libc, target: Target, settings: Settings, outlet: MetadataOutlet) {
     const { sweep, values } = settings.metadata!;
     this.#libc = libc;
+    const { path, directory, only } = target;
+    this.#root = only === undefined ? path : posix.join(directory, only);
     this.#target = target;
     this.#settings = settings;
     this.#outlet = outlet;
     this.#sweep = sweep;
     this.#showsValues = values > 0;
-    this.#reader = new MetadataReader(libc, values);
+    this.#files = new KnownFiles(libc, {
+      kept: values,
+      root: encodeText(this.#root),
+      followsSymlinks: settings.followSymlinks,
+    });
     this.#asked = new Filter(
       settings.filter.asked,
       [],
@@ -110,7 +112,7 @@ export class MetadataStage {
   /** How flags are noticed. */
   coverage(): FlagCoverage {
     const now = this.#outlet.backend === "poll" ? "polling" : "closes";
-    const files = this.#baseline.size;
+    const files = this.#files.size;
     if (this.#sweep === 0) return { flags: [now], files };
     return { flags: [now, "sweep"], sweep: this.#sweep, files };
   }
@@ -118,13 +120,13 @@ export class MetadataStage {
   /** Learns what is there, and from then on sweeps. */
   async begin(): Promise<void> {
     const start = performance.now();
-    await this.#walk(this.#target.path, false);
+    await this.#walk(this.#root, false);
     this.#later(start);
   }
 
   /** Tells of everything that differs from what was told, after a loss; whether it came to the end. */
   recover(): Promise<boolean> {
-    return this.#walk(this.#target.path, true);
+    return this.#walk(this.#root, true);
   }
 
   /** Ends walks. */
@@ -138,7 +140,7 @@ export class MetadataStage {
   dropped(events: readonly FileEvent[]): void {
     for (const event of events.toReversed()) {
       const before = this.#before.get(event);
-      if (before !== undefined) this.#note(before, true);
+      if (before !== undefined) this.#files.note(before, true);
     }
   }
 
@@ -163,38 +165,36 @@ export class MetadataStage {
   // --- what events stand for ---
 
   #metadata(event: FileEvent, told: FileEvent[]): void {
-    const file = this.#look(event);
+    const bytes = bytesOf(event);
+    const file = this.#files.look(bytes);
     if (file === undefined) return void told.push(event); // gone, renamed, or not to be reached
-    const row = this.#baseline.find(file);
-    if (row === NONE) {
-      this.#learn(file, bytesOf(event), true);
+    const seen = this.#files.seen(file, bytes);
+    if (seen === undefined) {
+      if (this.#files.known(file) === undefined) this.#learn(file, bytes, true);
       return void told.push(event);
     }
-    if (this.#isAnother(row, file, bytesOf(event))) return void told.push(event);
-    const before = this.#baseline.get(row);
+    const { before, isTold } = seen;
     const changes = this.#changes(before, file, !event.synthetic);
-    const isKnown = file.changed === before.changed && this.#baseline.isTold(row);
+    const isKnown = isTold && file.changed === before.changed;
     if (changes.length === 0 && !isKnown) told.push(event);
+    this.#files.note(file, true);
     this.#tell(event, changes, before, told);
-    this.#note(withKnown(file, before), true);
   }
 
   #closed(event: FileEvent, told: FileEvent[]): void {
-    const found = this.#differing(event);
-    if (found === undefined) return;
-    const { before, file } = found;
+    const seen = this.#differing(event);
+    if (seen === undefined) return;
+    const { before, file } = seen;
     const changes = this.#changes(before, file);
-    if (changes.some(({ kind }) => kind !== FLAGS)) { // a record that tells of the others is on its way
-      const { attributes, attributesMask, xflags, projectId } = withKnown(file, before);
-      this.#note(
-        { ...before, attributes, attributesMask, xflags, projectId },
-        this.#isTold(before),
-      );
-    } else this.#note(withKnown(file, before), false);
     const flags = changes.filter(({ kind }) => kind === FLAGS);
-    if (flags.length === 0) return;
+    // Else a record that tells of the others is on its way.
+    if (flags.length === changes.length) this.#files.note(file, false);
+    else if (flags.length > 0) {
+      const { attributes, attributesMask, xflags, projectId } = file;
+      this.#files.notePart(file, { attributes, attributesMask, xflags, projectId });
+    }
     const { actor } = event;
-    if (actor === undefined) return this.#tell(event, flags, before, told);
+    if (actor === undefined || flags.length === 0) return this.#tell(event, flags, before, told);
     // Who closed the file may not be who changed its flags.
     const likely = event.as(event.kind, event.attributes);
     likely.actor = { ...actor, confidence: "likely" };
@@ -202,186 +202,122 @@ export class MetadataStage {
   }
 
   #written(event: FileEvent, told: FileEvent[]): void {
-    const found = this.#differing(event);
-    if (found === undefined) return;
-    const { before, file } = found;
-    if (event.synthetic) return this.#found(event, file, told);
+    const seen = this.#differing(event);
+    if (seen === undefined) return;
+    const { before, file } = seen;
+    if (event.synthetic) return this.#found(event, seen, told);
     // Where that of access changed as well, a `modify.metadata` follows.
     if (before.accessed !== file.accessed) return;
     const times = this.#changes(before, file).filter(({ kind }) => kind === TIMES);
     if (times.length === 0) return;
-    this.#note({ ...before, modified: file.modified }, this.#isTold(before));
+    this.#files.notePart(file, { modified: file.modified });
     this.#tell(event, times, before, told);
   }
 
   #appeared(event: FileEvent, told: FileEvent[]): void {
     const bytes = bytesOf(event);
-    const file = this.#look(event);
+    const file = this.#files.look(bytes);
     if (file === undefined) return;
-    const row = this.#baseline.find(file);
-    if (row === NONE) {
+    const before = this.#files.known(file);
+    if (before === undefined) {
       this.#learn(file, bytes, false);
       // What is in a directory that appears is announced, but for one that was moved in.
       const comesFull = event.isDirectory && event.kind === "rename.in";
       if (comesFull && this.#target.recursive) void this.#walk(event.path, false);
       return;
     }
-    this.#baseline.setName(row, nameOf(file, bytes));
+    const { names } = this.#files;
     const { linkOf } = event.attributes;
-    if (linkOf !== undefined && file.links > 1) {
-      this.#names.add(textOf(encodeText(linkOf)), keyOf(file));
-    }
-    this.#meet(file, bytes);
-    this.#linked(event, file, textOf(bytes), told);
+    if (linkOf !== undefined && file.links > 1) names.add(textOf(encodeText(linkOf)), keyOf(file));
+    this.#files.named(file, bytes);
+    const name = textOf(bytes);
+    this.#tellLinks(event, before, file, names.otherName(keyOf(file), name) ?? name, told);
   }
 
   #left(event: FileEvent, told: FileEvent[]): void {
-    for (const name of this.#names.below(textOf(bytesOf(event)))) this.#unlinked(event, name, told);
+    for (const name of this.#files.names.below(textOf(bytesOf(event)))) {
+      this.#unlinked(event, name, told);
+    }
   }
 
   #renamed(event: FileEvent, told: FileEvent[]): void {
     const { from, fromBytes } = event;
     if (from === undefined) return;
     const bytes = bytesOf(event);
+    const { names } = this.#files;
     const [old, name] = [textOf(fromBytes ?? encodeText(from)), textOf(bytes)];
-    const moved = this.#names.fileOf(old);
-    const replaced = this.#names.fileOf(name);
+    const moved = names.fileOf(old);
+    const replaced = names.fileOf(name);
     if (replaced !== undefined && replaced !== moved) this.#unlinked(event, name, told);
-    this.#names.rename(old, name);
-    const file = this.#look(event);
+    names.rename(old, name);
+    const file = this.#files.look(bytes);
     if (file === undefined) return;
-    const row = this.#baseline.find(file);
-    if (row === NONE) return this.#learn(file, bytes, false);
-    this.#baseline.setName(row, nameOf(file, bytes));
-    if (event.synthetic) this.#found(event, file, told);
-  }
-
-  // --- links ---
-
-  /** A file has another name. */
-  #linked(event: FileEvent, file: FileMetadata, name: string, told: FileEvent[]): void {
-    const before = this.#known(file);
-    const links = this.#changes(before, file).filter(({ kind }) => kind === LINKS);
-    if (links.length === 0) return;
-    const other = this.#names.otherName(keyOf(file), name) ?? name;
-    this.#noteLinks(before, file);
-    this.#tell(named(event, other), links, before, told);
+    const before = this.#files.known(file);
+    if (before === undefined) return this.#learn(file, bytes, false);
+    this.#files.named(file, bytes);
+    if (event.synthetic) this.#found(event, { before, file }, told);
   }
 
   /** A file has lost a name. */
   #unlinked(event: FileEvent, name: string, told: FileEvent[]): void {
-    const key = this.#names.fileOf(name);
-    this.#names.remove(name);
-    const other = key && this.#names.otherName(key, name);
-    const file = other && this.#reader.read(latin1Bytes(other));
-    if (!other || !file || keyOf(file) !== key) return;
-    const before = this.#known(file);
-    const links = this.#changes(before, file).filter(({ kind }) => kind === LINKS);
-    if (file.links === 1) this.#names.forget(key);
-    if (links.length === 0) return;
-    this.#noteLinks(before, file);
-    this.#tell(named(event, other), links, before, told);
+    const { names } = this.#files;
+    const key = names.fileOf(name);
+    names.remove(name);
+    const other = key && names.otherName(key, name);
+    const file = other ? this.#files.readName(other) : undefined;
+    if (!key || !other || file === undefined) return;
+    if (file.links === 1) names.forget(key);
+    const before = this.#files.known(file);
+    if (before !== undefined) this.#tellLinks(event, before, file, other, told);
   }
 
-  #known(file: FileMetadata): FileMetadata {
-    const row = this.#baseline.find(file);
-    return row === NONE ? file : this.#baseline.get(row);
+  /** Tells of the number of links; other changes have records of their own. */
+  #tellLinks(
+    event: FileEvent,
+    before: FileMetadata,
+    file: FileMetadata,
+    name: string,
+    told: FileEvent[],
+  ): void {
+    const changes = this.#changes(before, file);
+    const links = changes.filter(({ kind }) => kind === LINKS);
+    if (links.length === 0) return;
+    if (changes.length === 1) this.#files.note(file, true);
+    else this.#files.notePart(file, { links: file.links });
+    this.#tell(named(event, name), links, before, told);
   }
 
   /** Tells of all that differs from what is known. */
-  #found(event: FileEvent, file: FileMetadata, told: FileEvent[]): void {
-    const before = this.#known(file);
+  #found(
+    event: FileEvent,
+    { before, file }: Pick<SeenFile, "before" | "file">,
+    told: FileEvent[],
+  ): void {
     const changes = this.#changes(before, file);
-    this.#note(withKnown(file, before), changes.length > 0);
+    this.#files.note(file, changes.length > 0);
     this.#tell(event, changes, before, told);
-  }
-
-  /** Notes the number of links, and all of it where nothing else changed. */
-  #noteLinks(before: FileMetadata, file: FileMetadata): void {
-    const isAll = this.#changes(before, file).length === 1;
-    if (isAll) this.#note(withKnown(file, before), true);
-    else this.#note({ ...before, links: file.links }, this.#isTold(before));
   }
 
   // --- looking ---
 
-  /** What is at the path of an event; where symlinks are followed, what one leads to if that has changed. */
-  #look({ path, pathBytes }: FileEvent): FileMetadata | undefined {
-    const bytes = pathBytes ?? encodeText(path);
-    const file = this.#reader.read(bytes);
-    const isLink = file !== undefined && (file.mode & S_IFMT) === S_IFLNK;
-    if (!isLink || !this.#settings.followSymlinks) return file;
-    const row = this.#baseline.find(file);
-    if (row !== NONE && this.#baseline.changed(row) !== file.changed) return file;
-    return this.#reader.read(bytes, true) ?? file;
-  }
-
   /** What is at the path of an event and differs from what is known of it. */
-  #differing(
-    event: FileEvent,
-  ): { readonly before: FileMetadata; readonly file: FileMetadata } | undefined {
+  #differing(event: FileEvent): SeenFile | undefined {
     const bytes = bytesOf(event);
-    if (!this.#settings.followSymlinks && this.#isSame(bytes)) return undefined;
-    const file = this.#look(event);
+    if (!this.#settings.followSymlinks && this.#files.isSame(bytes, false)) return undefined;
+    const file = this.#files.look(bytes);
     if (file === undefined) return undefined;
-    const row = this.#baseline.find(file);
-    if (row === NONE) {
-      this.#learn(file, bytes, false);
-      return undefined;
-    }
-    if (this.#isAnother(row, file, bytes)) return undefined;
-    const before = this.#baseline.get(row);
-    return { before, file };
-  }
-
-  /** Whether nothing has changed at a path, by the time of change and those flags that statx tells with it. */
-  #isSame(bytes: Uint8Array, follows = false): boolean {
-    const file = this.#reader.identify(bytes, follows);
-    if (file === undefined) return true;
-    const row = this.#baseline.find(file);
-    if (row === NONE || this.#baseline.changed(row) !== file.changed) return false;
-    if (this.#baseline.attributes(row) !== file.attributes) return false;
-    this.#baseline.setSeen(row);
-    this.#meet(file, bytes);
-    return true;
-  }
-
-  /** Whether a file came to a name by a rename that was not told yet. Through symlinks it has other names as well. */
-  #isAnother(row: number, file: FileMetadata, bytes: Uint8Array): boolean {
-    if (this.#settings.followSymlinks) return false;
-    const name = nameOf(file, bytes);
-    const known = this.#baseline.name(row);
-    if (known === ANY || name === ANY) this.#baseline.setName(row, name);
-    else return known !== name;
-    return false;
+    if (this.#files.known(file) === undefined) this.#learn(file, bytes, false);
+    else return this.#files.seen(file, bytes);
+    return undefined;
   }
 
   #changes(before: FileMetadata, file: FileMetadata, isAnnounced = false): MetadataChange[] {
     return metadataChanges(before, file, { isAnnounced, values: this.#showsValues });
   }
 
-  #isTold(file: FileMetadata): boolean {
-    const row = this.#baseline.find(file);
-    return row !== NONE && this.#baseline.isTold(row);
-  }
-
-  #note(file: FileMetadata, isTold: boolean): number {
-    const row = this.#baseline.set(file);
-    this.#baseline.setTold(row, isTold);
-    return row;
-  }
-
-  /** A file is like that, and that was not told. `isTold`: all the same, what led to it was. */
   #learn(file: FileMetadata, bytes: Uint8Array, isTold: boolean): void {
-    this.#baseline.setName(this.#note(file, isTold), nameOf(file, bytes));
-    this.#meet(file, bytes);
-    if (this.#baseline.size > this.#limit) this.#sweepNow();
-  }
-
-  /** A file has that name: it is noted if it has several. */
-  #meet(file: FileIdentity, bytes: Uint8Array): void {
-    if (file.links < 2 || (file.mode & S_IFMT) === S_IFDIR) return;
-    this.#names.add(textOf(bytes), keyOf(file));
+    this.#files.learn(file, bytes, isTold);
+    if (this.#files.size > this.#limit) this.#sweepNow();
   }
 
   #tell(
@@ -400,7 +336,7 @@ export class MetadataStage {
   // --- walks ---
 
   #later(start: number): void {
-    this.#limit = this.#baseline.size * 2 + GROWTH;
+    this.#limit = this.#files.size * 2 + GROWTH;
     if (this.#isStopped || this.#sweep === 0) return;
     const pause = Math.max(this.#sweep, (performance.now() - start) * PAUSE);
     clearTimeout(this.#timer);
@@ -410,7 +346,7 @@ export class MetadataStage {
   #sweepNow(): void {
     if (this.#isStopped || this.#isWalking) return;
     const start = performance.now();
-    void this.#walk(this.#target.path, true).then(() => this.#later(start));
+    void this.#walk(this.#root, true).then(() => this.#later(start));
   }
 
   /** Learns of what is at a path and below, and tells what of it differs, one walk after the other; whether it ended. */
@@ -428,8 +364,8 @@ export class MetadataStage {
     this.#isWalking = true;
     const { filter, followSymlinks } = this.#settings;
     const { root: above, only, isLasting, excluded, mounts } = this.#target;
-    const isWhole = root === this.#target.path && tells;
-    if (isWhole) this.#baseline.beginWalk();
+    const isWhole = root === this.#root && tells;
+    if (isWhole) this.#files.beginWalk();
     let told: FileEvent[] = [];
     const isOver = await walk(this.#libc, {
       root,
@@ -446,7 +382,7 @@ export class MetadataStage {
         return !this.#isStopped;
       },
     });
-    if (isWhole && isOver) this.#baseline.forgetUnseen();
+    if (isWhole && isOver) this.#files.forgetUnseen();
     this.#isWalking = false;
     return isOver;
   }
@@ -463,14 +399,13 @@ export class MetadataStage {
 
   /** A walk has come to a path. */
   #visit(bytes: Uint8Array, follows: boolean, tells: boolean, told: FileEvent[]): void {
-    if (this.#isSame(bytes, follows)) return;
-    const file = this.#reader.read(bytes, follows);
+    if (this.#files.isSame(bytes, follows)) return;
+    const file = this.#files.read(bytes, follows);
     if (file === undefined) return;
-    const row = this.#baseline.find(file);
-    if (row === NONE) return this.#learn(file, bytes, false);
-    this.#baseline.setSeen(row);
-    this.#meet(file, bytes);
-    if (!tells || this.#isAnother(row, file, bytes)) return;
+    if (this.#files.known(file) === undefined) return this.#learn(file, bytes, false);
+    this.#files.meet(file, bytes);
+    const seen = tells ? this.#files.seen(file, bytes) : undefined;
+    if (seen === undefined) return;
     const path = decodeText(bytes);
     const isDirectory = (file.mode & S_IFMT) === S_IFDIR;
     const { backend } = this.#outlet;
@@ -479,7 +414,7 @@ export class MetadataStage {
     const pathBytes = bytesUnlessText(bytes, 0, bytes.length, path);
     if (pathBytes !== undefined) event.pathBytes = pathBytes;
     const all: FileEvent[] = [];
-    this.#found(event, file, all);
+    this.#found(event, seen, all);
     told.push(...all.filter(({ kind }) => this.#asked.wants(kind)));
   }
 }
@@ -491,20 +426,8 @@ const LINKS = "modify.metadata.links";
 /** The longest time that a timer takes, in ms. */
 const LONGEST = 2 ** 31 - 1;
 
-/** What could not be read this time is as it was. */
-function withKnown(file: FileMetadata, before: FileMetadata): FileMetadata {
-  const xattrs = file.xattrs ?? before.xattrs;
-  if (file.xflags !== undefined) return { ...file, xattrs };
-  const { xflags, projectId } = before;
-  return { ...file, xattrs, xflags, projectId };
-}
-
 function bytesOf({ path, pathBytes }: FileEvent): Uint8Array {
   return pathBytes ?? encodeText(path);
-}
-
-function textOf(bytes: Uint8Array): string {
-  return latin1Text(bytes.slice(), bytes.length);
 }
 
 /** The event, as one of a file's other name. */
@@ -516,23 +439,3 @@ function named(event: FileEvent, name: string): FileEvent {
   if (pathBytes !== undefined) one.pathBytes = pathBytes;
   return one;
 }
-
-/** Which file that is; its number may be another one's later. */
-function keyOf({ device, inode, born }: FileIdentity): string {
-  return `${device}/${inode}/${born}`;
-}
-
-/** The name of a file that has several. */
-const ANY = 0;
-
-/** A hash of the last name in a path: that stays when a directory above is renamed. */
-function nameOf({ links }: FileMetadata, bytes: Uint8Array): number {
-  if (links > 1) return ANY;
-  let hash = 0x811c9dc5;
-  for (let at = bytes.lastIndexOf(SLASH) + 1; at < bytes.length; at++) {
-    hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
-  }
-  return (hash >>> 0) || 1;
-}
-
-const SLASH = 0x2f;

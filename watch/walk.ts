@@ -18,7 +18,7 @@ export interface Walk {
   readonly followsSymlinks: boolean;
   /** Whether something, and what is below it, does not count. */
   leavesOut(path: string, isDirectory: boolean): boolean;
-  /** Called with each path; of a symlink that is followed to a file once more, to follow it. */
+  /** Called with each path; of the root, and of a symlink that is followed once more, to follow it. */
   each(path: Uint8Array<ArrayBuffer>, follows: boolean): void;
   /** Called between turns; false ends it. */
   goesOn(): boolean | Promise<boolean>;
@@ -38,7 +38,7 @@ export async function walk(libc: Libc, work: Walk): Promise<boolean> {
   const met = new Set<string>();
   const waiting: Place[] = [{ path: root, mount: undefined }];
   if (!await work.goesOn()) return false;
-  work.each(root, false);
+  work.each(root, true);
   for (let place = waiting.pop(); place !== undefined; place = waiting.pop()) {
     const { path } = place;
     const fd = openDirectory(libc, path);
