@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import test from "node:test";
 import { execArguments, processTitle } from "../backends/audit/arguments.ts";
 import { Assembly } from "../backends/audit/assembly.ts";
-import { RecordStream } from "../backends/audit/audisp.ts";
+import { DispatchStream } from "../backends/audit/audisp.ts";
 import { decodeLine } from "../backends/audit/decode.ts";
 import type { AuditRecord } from "../backends/audit/record.ts";
 import { socketAddress } from "../backends/audit/socket_address.ts";
@@ -94,7 +94,7 @@ test(`mutated streams, seed ${seed}`, () => {
     const lines = Array.from({ length: 20 }, mutated).join("\n").split(/\r?\n/);
     // A stream that begins with the version of a frame is one of frames.
     const bytes = Buffer.from(`type=\n${lines.join("\n")}`, "latin1");
-    const stream = new RecordStream();
+    const stream = new DispatchStream();
     const assembly = new Assembly({ limit: 5 });
     const given: string[] = [];
     let records = 0;
@@ -131,7 +131,7 @@ test(`bytes that begin as frames, seed ${seed}`, () => {
       () => below(5) === 0 ? 16 : below(3),
     );
     bytes.set([0, 0, 0, 0]);
-    const stream = new RecordStream();
+    const stream = new DispatchStream();
     let count = 0;
     for (let at = 0; at < bytes.length;) {
       const end = at + 1 + below(40);

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
 import { Assembly } from "../backends/audit/assembly.ts";
-import { RecordStream } from "../backends/audit/audisp.ts";
+import { DispatchStream } from "../backends/audit/audisp.ts";
 import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 import { noSamples, sampleFiles } from "./audit_samples.ts";
 import { TemporaryDirectory } from "./runtime.ts";
@@ -30,7 +30,7 @@ interface Log {
 }
 
 function read(content: Uint8Array): Log {
-  const stream = new RecordStream();
+  const stream = new DispatchStream();
   const assembly = new Assembly();
   const records: AuditRecord[] = [];
   const others: string[] = [];
