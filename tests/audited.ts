@@ -155,10 +155,12 @@ export class Records implements RecordSink {
     }
   }
 
-  /** Until a record has that text; the records of its event so far. */
-  async event(text: string): Promise<Came[]> {
-    await this.until(() => this.all.some((one) => one.text.includes(text)));
-    const [serial] = /:\d+\)/.exec(this.all.find((one) => one.text.includes(text))!.text)!;
+  /** Until a record (of that type) has that text, and its event has ended; the records of the event. */
+  async event(text: string, type?: number): Promise<Came[]> {
+    const found = () =>
+      this.all.find((one) => one.text.includes(text) && type === (type && one.type));
+    await this.until(() => found() !== undefined);
+    const [serial] = /:\d+\)/.exec(found()!.text)!;
     const records = () => this.all.filter((one) => one.text.includes(serial));
     await this.until(() => records().some(({ type }) => type === EOE));
     return records();
@@ -171,5 +173,7 @@ export class Records implements RecordSink {
   }
 }
 
-/** The end of an event, `<linux/audit.h>`. */
+/** A system call, whose record has the key of the rule; `<linux/audit.h>`. */
+export const SYSCALL = 1300;
+/** The end of an event. */
 export const EOE = 1320;
