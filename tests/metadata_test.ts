@@ -663,6 +663,34 @@ inDirectory("a sweep forgets what has gone", async (at) => {
   await until(() => seen.watcher.coverage()[0]!.metadata!.files === 2);
 });
 
+inDirectory(
+  "what changes while files are looked at first is told, if not from what",
+  async (at) => {
+    for (let i = 0; i < 2000; i++) writeFileSync(`${at}/d/${i}`, "");
+    for (let i = 0; i < 2000; i++) chmodSync(`${at}/d/${i}`, 0o644);
+    await using seen = new Told(at, { events: ["modify.metadata", "create"] });
+    await until(() => seen.watcher.coverage().length > 0); // armed, and walking
+    for (let i = 0; i < 2000; i++) chmodSync(`${at}/d/${i}`, 0o600);
+    await seen.watcher.ready;
+    const lines = await seen.changes();
+    assert.equal(lines.length, 2000);
+    for (const line of lines) assert.match(line, /^(\? d\/\d+|permissions d\/\d+ 0644 -> 0600)$/);
+  },
+);
+
+inDirectory("a path that is waited for", async (at) => {
+  await using seen = new Told(at, { missing: "wait" }, `${at}/new`);
+  await seen.watcher.ready;
+  mkdirSync(`${at}/new`);
+  writeFileSync(`${at}/new/file`, "");
+  chmodSync(`${at}/new/file`, 0o644);
+  while (seen.watcher.coverage()[0]!.metadata!.files < 2) await seen.next("the file");
+  chmodSync(`${at}/new/file`, 0o604);
+  let line = "";
+  while (!line.startsWith("permissions")) line = seen.line(await seen.next("a chmod"));
+  assert.match(line, /^permissions new\/file 06\d\d -> 0604$/);
+});
+
 inDirectory("closed in the midst of a walk, nothing goes on", async (at) => {
   for (let i = 0; i < 3000; i++) writeFileSync(`${at}/d/${i}`, "");
   const files = openFiles();
