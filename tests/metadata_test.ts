@@ -80,11 +80,11 @@ class Told implements AsyncDisposable {
   }
 }
 
-/** `permissions a 0644 -> 0600`; times of today are not told. */
+/** `permissions a 0644 -> 0600`; times of this run are not told. */
 function lineOf(event: WatchEvent): string {
   const what = event.kind.replace("modify.metadata.", "").replace("modify.metadata", "?");
-  const today = new RegExp(`${new Date().toISOString().slice(0, 10)}T[^ ]+`, "g");
-  return `${what} ${event.path} ${metadataText(event)}`.replace(today, "today").trimEnd();
+  const now = /20[2-9]\d-\d\d-\d\dT[^ ]+/g;
+  return `${what} ${event.path} ${metadataText(event)}`.replace(now, "now").trimEnd();
 }
 
 function run(command: string, ...args: readonly string[]): void {
@@ -104,7 +104,7 @@ interface Case {
 
 const PAST = new Date("2001-02-03T04:05:06.000Z");
 const BEFORE =
-  "modified today -> accessed 2001-02-03T04:05:06.000Z modified 2001-02-03T04:05:06.000Z";
+  "modified now -> accessed 2001-02-03T04:05:06.000Z modified 2001-02-03T04:05:06.000Z";
 
 const CASES: readonly Case[] = [
   { name: "chmod", act: (at) => chmodSync(`${at}/a`, 0o600), told: ["permissions a 0644 -> 0600"] },
@@ -145,22 +145,22 @@ const CASES: readonly Case[] = [
   {
     name: "utimensat by path",
     act: (at) => utimesSync(`${at}/a`, PAST, PAST),
-    told: [`times a accessed today ${BEFORE}`],
+    told: [`times a accessed now ${BEFORE}`],
   },
   {
     name: "utimensat of a file descriptor",
     act: (at) => onFd(`${at}/a`, (fd) => futimesSync(fd, PAST, PAST)),
-    told: [`times a accessed today ${BEFORE}`],
+    told: [`times a accessed now ${BEFORE}`],
   },
   {
     name: "touch",
     act: (at) => run("touch", `${at}/a`),
-    told: ["times a accessed today modified today -> accessed today modified today"],
+    told: ["times a accessed now modified now -> accessed now modified now"],
   },
   {
     name: "touch -m",
     act: (at) => run("touch", "-m", "-d", PAST.toISOString(), `${at}/a`),
-    told: ["times a modified today -> modified 2001-02-03T04:05:06.000Z"],
+    told: ["times a modified now -> modified 2001-02-03T04:05:06.000Z"],
   },
   { name: "a write", act: (at) => append(`${at}/a`), told: [] },
   {
@@ -320,7 +320,7 @@ const CASES: readonly Case[] = [
     name: "a symlink, and not what it leads to",
     prepare: (at) => symlinkSync("a", `${at}/link`),
     act: (at) => lutimesSync(`${at}/link`, PAST, PAST),
-    told: [`times link accessed today ${BEFORE}`],
+    told: [`times link accessed now ${BEFORE}`],
   },
   {
     name: "the owner of a symlink",
@@ -340,7 +340,7 @@ const CASES: readonly Case[] = [
     told: [
       "permissions a 0644 -> 0600",
       "ownership a 0:0 -> 3:4",
-      `times a accessed today ${BEFORE}`,
+      `times a accessed now ${BEFORE}`,
     ],
   },
 ];
@@ -661,6 +661,34 @@ inDirectory("a sweep forgets what has gone", async (at) => {
   rmSync(`${at}/a`);
   rmSync(`${at}/d`, { recursive: true });
   await until(() => seen.watcher.coverage()[0]!.metadata!.files === 2);
+});
+
+inDirectory(
+  "what changes while files are looked at first is told, if not from what",
+  async (at) => {
+    for (let i = 0; i < 2000; i++) writeFileSync(`${at}/d/${i}`, "");
+    for (let i = 0; i < 2000; i++) chmodSync(`${at}/d/${i}`, 0o644);
+    await using seen = new Told(at, { events: ["modify.metadata", "create"] });
+    await until(() => seen.watcher.coverage().length > 0); // armed, and walking
+    for (let i = 0; i < 2000; i++) chmodSync(`${at}/d/${i}`, 0o600);
+    await seen.watcher.ready;
+    const lines = await seen.changes();
+    assert.equal(lines.length, 2000);
+    for (const line of lines) assert.match(line, /^(\? d\/\d+|permissions d\/\d+ 0644 -> 0600)$/);
+  },
+);
+
+inDirectory("a path that is waited for", async (at) => {
+  await using seen = new Told(at, { missing: "wait" }, `${at}/new`);
+  await seen.watcher.ready;
+  mkdirSync(`${at}/new`);
+  writeFileSync(`${at}/new/file`, "");
+  chmodSync(`${at}/new/file`, 0o644);
+  while (seen.watcher.coverage()[0]!.metadata!.files < 2) await seen.next("the file");
+  chmodSync(`${at}/new/file`, 0o604);
+  let line = "";
+  while (!line.startsWith("permissions")) line = seen.line(await seen.next("a chmod"));
+  assert.match(line, /^permissions new\/file 06\d\d -> 0604$/);
 });
 
 inDirectory("closed in the midst of a walk, nothing goes on", async (at) => {
