@@ -59,9 +59,9 @@ export interface Coverage {
 export interface FlagCoverage {
   /**
    * `"closes"`: when the file is closed, as chattr(1) must. `"polling"`: by a look at every file once a second, or less
-   * often. `"sweep"`: by one every {@linkcode sweep} ms, or less often.
+   * often. `"sweep"`: by one every {@linkcode sweep} ms, or less often. `"audit"`: as they are changed.
    */
-  readonly flags: readonly ("closes" | "polling" | "sweep")[];
+  readonly flags: readonly ("audit" | "closes" | "polling" | "sweep")[];
   /** Between two sweeps, in ms; absent where there are none. */
   readonly sweep?: number;
   /** How many files are remembered. */

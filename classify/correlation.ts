@@ -77,6 +77,11 @@ interface Writer {
   readonly time: number;
 }
 
+/** What chattr(1) changes: the record of its ioctl names no file, so that such a deed may be of any. */
+const FLAGS = "modify.metadata.flags";
+
+const METADATA = "modify.metadata";
+
 /** The kinds that deeds have, and whether each deed raises an event of its own: the kernel merges the others. */
 const ACTS: readonly (readonly [kind: string, isOwn: boolean])[] = [
   ["create", true],
@@ -117,14 +122,14 @@ export class Correlation<Event extends Attributable> {
       this.#held.push(held);
       this.#look(held, now);
       if (held.until === 0) continue;
-      for (const path of pathsOf(event)) append(this.#waiting, path, held);
+      for (const path of placesOf(event)) append(this.#waiting, path, held);
     }
   }
 
   /** What somebody did, heard of at `now`. */
   add(deed: Deed, now: number): void {
     const { actor, path, from } = deed;
-    if (actor === undefined || path === "") return;
+    if (actor === undefined || (path === "" && deed.kind !== FLAGS)) return;
     if (from !== undefined) this.#moved(path, from, deed.attributes.exchange === true);
     if (deed.attributes.flags?.some((flag) => WRITING.includes(flag))) {
       this.#opened(path, { actor, time: deed.time });
@@ -179,6 +184,7 @@ export class Correlation<Event extends Attributable> {
     const traces = this.#tracesOf(held, kind);
     if (event.actor !== undefined) {
       if (this.#complete(event, event.actor, traces, kind)) held.until = 0;
+      else if (traces.some(({ deed }) => isExactly(deed, event))) this.#soon(held, now);
     } else if (isOwn) {
       const trace = traces.find(({ isTaken }) => !isTaken);
       if (trace === undefined) return;
@@ -187,14 +193,20 @@ export class Correlation<Event extends Attributable> {
       trace.isTaken = trace.deed.attributes.exchange !== true;
       held.until = 0;
     } else if (traces.length > 0 || (kind === "modify.data" && this.#writers.has(event.path))) {
-      held.until = Math.min(held.until, now + SETTLE);
+      this.#soon(held, now);
     }
   }
 
-  /** The deeds that an event may be of. */
+  #soon(held: Held<Event>, now: number): void {
+    held.until = Math.min(held.until, now + SETTLE);
+  }
+
+  /** The deeds that an event may be of: of a write to an open file, what opened it meanwhile. */
   #tracesOf({ event, since }: Held<Event>, kind: string): Trace[] {
-    return (this.#traces.get(event.path) ?? []).filter(({ deed }) =>
-      matches(deed, kind) && isAbout(deed, event) &&
+    const ofAny = event.kind === FLAGS ? this.#traces.get("") ?? [] : [];
+    return [...this.#traces.get(event.path) ?? [], ...ofAny].filter(({ deed }) =>
+      (matches(deed, kind) || (kind === "modify.data" && opensForWriting(deed))) &&
+      isAbout(deed, event) && canBe(event, deed) &&
       deed.time >= since - TICK && deed.time <= event.time + TICK
     );
   }
@@ -207,7 +219,9 @@ export class Correlation<Event extends Attributable> {
       : undefined;
     const known = deed ?? writer;
     if (known === undefined) return false;
-    event.actor = { ...known.actor, ...actor };
+    // Both name the process; what audit tells of it is of the time of the call.
+    const confidence = deed === undefined ? actor.confidence : "exact";
+    event.actor = { ...actor, ...known.actor, confidence };
     return true;
   }
 
@@ -215,13 +229,15 @@ export class Correlation<Event extends Attributable> {
   #settle(held: Held<Event>): void {
     const { event, since } = held;
     const [kind, isOwn] = ACTS.find(([kind]) => matches(event, kind))!;
-    if (event.actor !== undefined || isOwn) return;
+    if (isOwn) return;
     const traces = this.#tracesOf(held, kind);
+    const exact = traces.filter(({ deed }) => isExactly(deed, event));
+    if (event.actor !== undefined && exact.length === 0) return;
     if (traces.length === 0) {
       if (kind === "modify.data") this.#attributeWriter(event, since);
       return;
     }
-    const exact = traces.filter(({ deed }) => deed.kind === event.kind);
+    // A look at the file for one record may find what another is about: who did that was not who is known.
     const among = exact.length > 0 ? exact : traces;
     const fitting = among.filter(({ deed }) => hasValues(event, deed));
     const last = (fitting.length > 0 ? fitting : among).at(-1)!;
@@ -260,7 +276,7 @@ export class Correlation<Event extends Attributable> {
 
   #waitNoMore(held: Held<Event>): void {
     held.until = 0;
-    for (const path of pathsOf(held.event)) {
+    for (const path of placesOf(held.event)) {
       const others = this.#waiting.get(path)?.filter((other) => other !== held) ?? [];
       if (others.length > 0) this.#waiting.set(path, others);
       else this.#waiting.delete(path);
@@ -275,6 +291,32 @@ export class Correlation<Event extends Attributable> {
       if (traces?.length === 0) this.#traces.delete(path);
     }
   }
+}
+
+function opensForWriting({ attributes: { flags } }: Deed): boolean {
+  return flags?.some((flag) => WRITING.includes(flag)) === true;
+}
+
+/** Whether both say which metadata, and the same. */
+function isExactly(deed: Deed, event: WatchEvent): boolean {
+  return deed.kind === event.kind && deed.kind.startsWith(`${METADATA}.`);
+}
+
+/** What changes beside what a call is for: chown(2) clears bits and capabilities, chmod(2) and access lists go together. */
+const SIDE_EFFECTS: readonly string[] = [
+  "modify.metadata.permissions",
+  "modify.metadata.xattr",
+];
+
+/** Whether a change of metadata may be of a deed. */
+function canBe(event: WatchEvent, deed: Deed): boolean {
+  if (!matches(event, METADATA) || event.kind === METADATA || deed.kind === METADATA) return true;
+  return deed.kind === event.kind || SIDE_EFFECTS.includes(event.kind);
+}
+
+/** Where the deed of an event may be. */
+function placesOf(event: WatchEvent): string[] {
+  return event.kind === FLAGS ? [event.path, ""] : pathsOf(event);
 }
 
 /** Where something happened: a rename at two places. */
@@ -299,7 +341,7 @@ function isAbout({ path, from, attributes }: Deed, event: WatchEvent): boolean {
     case "rename.out":
       return from === event.path;
     default:
-      return path === event.path;
+      return path === event.path || path === "";
   }
 }
 

@@ -141,6 +141,25 @@ const CASES: readonly Case[] = [
     pids: [8, 7],
   },
   {
+    title: "flags are changed by whoever changed some of a file that nobody names",
+    events: [event("modify.metadata.flags", "/a")],
+    deeds: [deed("modify.metadata.flags", "", 9)],
+    pids: [9],
+  },
+  {
+    title: "who closed a file and changed flags changed those",
+    events: [event("modify.metadata.flags", "/a", { actor: actor(9, { confidence: "likely" }) })],
+    deeds: [deed("modify.metadata.flags", "", 8), deed("modify.metadata.flags", "", 9)],
+    pids: [9],
+    confidence: ["exact"],
+  },
+  {
+    title: "who closed a file and changed no flags did not change those",
+    events: [event("modify.metadata.flags", "/a", { actor: actor(7, { confidence: "likely" }) })],
+    deeds: [deed("modify.metadata.flags", "", 8)],
+    pids: [8],
+  },
+  {
     title: "who opens for writing just before is likely to write",
     events: [event("create.file", "/a"), event("modify.data", "/a")],
     deeds: [deed("create.file", "/a", 1, WRITES)],
@@ -166,13 +185,35 @@ const CASES: readonly Case[] = [
   },
   {
     title: "a writer goes on when the file is renamed",
-    events: [event("modify.data", "/b"), event("modify.data", "/a")],
+    events: [event("modify.data", "/b")],
     deeds: [
       deed("access.open", "/a", 1, WRITES),
       deed("rename", "/b", 2, { from: "/a" }),
     ],
-    pids: [1, undefined],
-    confidence: ["likely", undefined],
+    pids: [1],
+  },
+  {
+    title: "who opened it under its old name wrote to it there",
+    events: [event("modify.data", "/a")],
+    deeds: [deed("create.file", "/a", 1, WRITES), deed("rename", "/b", 2, { from: "/a" })],
+    pids: [1],
+  },
+  {
+    title: "no call on owners sets times",
+    events: [event("modify.metadata.times", "/a")],
+    deeds: [deed("modify.metadata.ownership", "/a", 1)],
+    pids: [undefined],
+    confidence: [undefined],
+  },
+  {
+    title: "what a look finds that was for another's record is whose it is",
+    events: [
+      event("modify.metadata.times", "/a", { actor: actor(1) }),
+      event("modify.metadata.ownership", "/a", { actor: actor(1) }),
+    ],
+    deeds: [deed("modify.metadata.ownership", "/a", 2)],
+    pids: [1, 2],
+    confidence: ["exact", "likely"],
   },
   {
     title: "links change with the name",

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { AuditEvent } from "../classify/audit_event.ts";
-import { Correlation } from "../classify/correlation.ts";
-import { type EventInit, FileEvent } from "../classify/event.ts";
+import { Correlation, type Deed } from "../classify/correlation.ts";
+import type { FileEvent } from "../classify/event.ts";
+import type { Filter } from "./filter.ts";
 import { CAPACITY, type EventQueue } from "./queue.ts";
 
 /** Where events are from. */
@@ -14,7 +14,7 @@ export interface Source {
   /** The watched path. */
   readonly path: string;
   /** Called with events that the consumer does not get. */
-  readonly onDropped?: ((events: readonly FileEvent[]) => void) | undefined;
+  onNotTold?(events: readonly FileEvent[]): void;
 }
 
 /** What is told may have happened that much before the time since when it should have, in ms: hubs hold back a little. */
@@ -23,13 +23,15 @@ const SLACK = 50;
 /** Holds events until it is known who did it. */
 export class Attribution {
   readonly #queue: EventQueue;
+  readonly #filter: Filter;
   readonly #join = new Correlation<FileEvent>();
   readonly #sources = new WeakMap<FileEvent, Source>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = Infinity;
 
-  constructor(queue: EventQueue) {
+  constructor(queue: EventQueue, filter: Filter) {
     this.#queue = queue;
+    this.#filter = filter;
   }
 
   /** Whether the queue has no room for what is held. */
@@ -46,8 +48,8 @@ export class Attribution {
   }
 
   /** What somebody did; the path is spelled as events spell it. */
-  heard(event: AuditEvent): void {
-    this.#join.add(event, performance.now());
+  heard(deed: Deed): void {
+    this.#join.add(deed, performance.now());
     this.#tell();
   }
 
@@ -78,8 +80,9 @@ export class Attribution {
       const source = this.#sources.get(events[start]!)!;
       let end = start + 1;
       while (end < events.length && this.#sources.get(events[end]!) === source) end++;
-      const batch = events.slice(start, end);
-      if (!this.#queue.push(batch, source.path)) source.onDropped?.(batch);
+      const batch = events.slice(start, end)
+        .filter(({ actor }) => !this.#filter.ignoresProcess(actor?.pid ?? 0));
+      if (!this.#queue.push(batch, source.path)) source.onNotTold?.(batch);
       start = end;
     }
   }

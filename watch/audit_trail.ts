@@ -4,6 +4,7 @@
  * @module
  */
 
+import { posix } from "node:path";
 import process from "node:process";
 import { Assembly } from "../backends/audit/assembly.ts";
 import type { AuditWay } from "../backends/audit/data_socket.ts";
@@ -131,15 +132,15 @@ export class AuditTrail {
   addTree(path: string, isDirectory: boolean, device: string): TrailTree {
     const tree = this.#managed().addTree(path, isDirectory);
     let isWanted = true;
-    if (isDirectory) {
-      void this.#directories.learn(path, device, () => isWanted);
-    }
+    const directory = isDirectory ? path : posix.dirname(path);
+    const learning = this.#directories.learn(directory, device, isDirectory, () => isWanted);
+    learning.catch((error) => this.#fail(error));
     return {
       refused: tree.refused,
       remove: () => {
         isWanted = false;
         tree.remove();
-        this.#directories.forget(path);
+        this.#directories.forget(directory);
       },
     };
   }
@@ -169,10 +170,12 @@ export class AuditTrail {
       way: (way) => {
         if (isHeld(this.#hold)) this.#hold.hold.tune(way);
       },
-      fail: (error) => {
-        for (const listener of this.#listeners) listener.fail(error);
-      },
+      fail: (error) => this.#fail(error),
     };
+  }
+
+  #fail(error: unknown): void {
+    for (const listener of this.#listeners) listener.fail(error);
   }
 
   get #isFull(): boolean {

@@ -17,11 +17,17 @@ import { Turns } from "./turns.ts";
 /** What is kept with a directory: how records name it. */
 type Node = DirectoryNode<string>;
 
+/** The topmost directory of a tree, and for how many it was learned. */
+interface Root {
+  readonly node: Node;
+  users: number;
+}
+
 /** Directories by the numbers that records have, which follow what is recorded. */
 export class DirectoryTable {
   readonly #libc: Libc;
   readonly #tree = new DirectoryTree<string>();
-  readonly #roots = new Map<string, Node>();
+  readonly #roots = new Map<string, Root>();
   readonly #nodes = new Map<string, Node>();
   /** Numbers that several directories share, as subvolumes of btrfs do. */
   readonly #shared = new Set<string>();
@@ -43,10 +49,15 @@ export class DirectoryTable {
   }
 
   /**
-   * Learns the directories at `root` and below it on the same mount, whose filesystem has `device`; in slices that leave the
-   * event loop free, until `isWanted` says no.
+   * Learns the directory `root`, and where it is recursive those below it on the same mount, whose filesystem has `device`; in
+   * slices that leave the event loop free, until `isWanted` says no.
    */
-  async learn(root: string, device: string, isWanted: () => boolean): Promise<void> {
+  async learn(
+    root: string,
+    device: string,
+    recursive: boolean,
+    isWanted: () => boolean,
+  ): Promise<void> {
     const waiting: { readonly path: Uint8Array; readonly above: Node | null }[] = [
       { path: encodeText(root), above: null },
     ];
@@ -65,6 +76,7 @@ export class DirectoryTable {
         const node = at.above === null
           ? this.#root(root, keyOf(device, inode))
           : this.#add(at.above, name, keyOf(device, inode));
+        if (!recursive) return;
         listEntries(this.#libc, fd, (bytes, start, end, type) => {
           if (type !== "directory") return;
           waiting.push({ path: joinPath(path, bytes.subarray(start, end)), above: node });
@@ -76,15 +88,16 @@ export class DirectoryTable {
     }
   }
 
-  /** Forgets a tree, but for what another one has. */
+  /** Forgets a tree that was learned, as often as it was, but for what another one has. */
   forget(root: string): void {
-    const node = this.#roots.get(root);
-    if (node === undefined) return;
+    const known = this.#roots.get(root);
+    if (known === undefined || --known.users > 0) return;
     this.#roots.delete(root);
-    const kept = new Set(
-      [...this.#roots.values()].flatMap((other) => [...this.#tree.subtree(other)]),
-    );
-    for (const one of this.#tree.subtree(node)) if (!kept.has(one)) this.#drop(one);
+    const kept = new Set<Node>();
+    for (const { node } of this.#roots.values()) {
+      for (const one of this.#tree.subtree(node)) kept.add(one);
+    }
+    for (const one of [...this.#tree.subtree(known.node)]) if (!kept.has(one)) this.#drop(one);
   }
 
   /** Follows what was done: directories that came, went, or moved. */
@@ -115,9 +128,13 @@ export class DirectoryTable {
   }
 
   #root(path: string, key: string): Node {
-    const known = this.#at(path);
-    const node = known ?? this.#tree.add(null, path, key);
-    this.#roots.set(path, node);
+    const known = this.#roots.get(path);
+    if (known !== undefined) {
+      known.users++;
+      return known.node;
+    }
+    const node = this.#at(path) ?? this.#tree.add(null, path, key);
+    this.#roots.set(path, { node, users: 1 });
     this.#nodes.set(key, node);
     return node;
   }
@@ -146,7 +163,7 @@ export class DirectoryTable {
 
   /** The directory of a path, where it is known. */
   #at(path: string): Node | undefined {
-    for (const [root, node] of this.#roots) {
+    for (const [root, { node }] of this.#roots) {
       if (path === root) return node;
       const prefix = root === "/" ? root : `${root}/`;
       if (!path.startsWith(prefix)) continue;

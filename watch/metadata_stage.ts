@@ -129,6 +129,17 @@ export class MetadataStage {
     return this.#walk(this.#root, true);
   }
 
+  /** Audit tells that flags were changed at a path, which nobody else may tell. */
+  look(path: string): void {
+    const told: FileEvent[] = [];
+    const file = this.#files.look(encodeText(path));
+    if (file === undefined) return;
+    const isDirectory = (file.mode & S_IFMT) === S_IFDIR;
+    this.#closed(new FileEvent("modify.metadata", path, isDirectory, Date.now(), "audit"), told);
+    const wanted = told.filter(({ kind }) => this.#asked.wants(kind));
+    if (wanted.length > 0) this.#outlet.tell(wanted);
+  }
+
   /** Ends walks. */
   stop(): void {
     this.#isStopped = true;

@@ -272,7 +272,7 @@ function session(
       all.push({ path: feed.path, reason });
     }
     const whom = settings.actor ? "actor" : settings.filter.asksProcesses ? "ignoreProcesses" : "";
-    if (whom !== "" && !isPrivileged) {
+    if (whom !== "" && !isPrivileged && !settings.audit) {
       all.push({ path: feed.path, reason: `${whom} has no effect: ${noNames(way, refusals)}` });
     }
     return all;

@@ -46,8 +46,12 @@ export interface WatchOptions {
    * as if the file's contents were. Default `false`: symlinks are told as what they are.
    */
   followSymlinks?: boolean;
-  /** Attach who did it. Needs fanotify and CAP_SYS_ADMIN; without, it is absent. Default `false`. */
-  actor?: boolean;
+  /**
+   * Attach who did it. `true`: as fanotify tells, which needs CAP_SYS_ADMIN. `"audit"`: as audit tells, too, which needs
+   * CAP_AUDIT_CONTROL: of events of every backend, with the login user, the session and the system call; failed attempts
+   * are `access.failed`. An event then waits for its record, 100 ms at most. What cannot be known is absent. Default `false`.
+   */
+  actor?: boolean | "audit";
   /**
    * Tell which metadata changed, with `attributes.before` and `attributes.after`, and notice flags (chattr), which the
    * kernel announces to nobody. All files are looked at first. Default `false`.
@@ -102,6 +106,8 @@ export interface Settings {
   readonly missing: "error" | "wait";
   readonly followSymlinks: boolean;
   readonly actor: boolean;
+  /** Whether audit is asked as well. */
+  readonly audit: boolean;
   readonly recover: "diff" | "signal";
   readonly queue: "kernel" | "unlimited";
   /** `atomicSave` and `writeFinish`, where one of them is on. */
@@ -125,12 +131,12 @@ const CHOICES = {
   queue: ["kernel", "unlimited"],
   missing: ["error", "wait"],
   recover: ["diff", "signal"],
+  actor: [false, true, "audit"],
 } as const;
 
 const FLAGS = [
   "recursive",
   "followSymlinks",
-  "actor",
   "atomicSave",
   "writeFinish",
 ] as const;
@@ -174,6 +180,7 @@ export function settle(options: WatchOptions): Settings {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new TypeError(`Cannot watch with signal ${show(signal)}: not an AbortSignal`);
   }
+  const audit = options.actor === "audit";
   const { atomicSave = false, writeFinish = false, followSymlinks = false } = options;
   const saves = atomicSave || writeFinish ? { atomicSave, writeFinish } : undefined;
   const events = checkEvents(options.events ?? DEFAULT_EVENTS);
@@ -182,8 +189,10 @@ export function settle(options: WatchOptions): Settings {
     events.some((pattern) => matches(pattern, "modify.metadata") || pattern === "modify")
       ? asked
       : undefined;
-  if (metadata !== undefined && isBackend(options.backend)) {
-    throw new TypeError("Cannot watch with metadata: the backend is not a built-in one");
+  for (const [option, isOn] of [["metadata", metadata !== undefined], ['actor "audit"', audit]]) {
+    if (isOn && isBackend(options.backend)) {
+      throw new TypeError(`Cannot watch with ${option}: the backend is not a built-in one`);
+    }
   }
   const filter = new Filter(
     events,
@@ -203,7 +212,8 @@ export function settle(options: WatchOptions): Settings {
     ignoreFilesystems: checkFilesystems(options.ignoreFilesystems ?? []),
     missing: options.missing ?? "error",
     followSymlinks,
-    actor: options.actor ?? false,
+    actor: options.actor !== undefined && options.actor !== false,
+    audit,
     recover: options.recover ?? "diff",
     queue: options.queue ?? "kernel",
     saves,

@@ -40,6 +40,8 @@ export interface Target {
   readonly isLasting: boolean;
   readonly recursive: boolean;
   readonly mount: { readonly point: string; readonly type: string };
+  /** `major:minor` of the filesystem, as the mount table has it. */
+  readonly device: string;
   /** Which mount that is; ids are given anew soon, so what is mounted counts as well. */
   readonly mountKey: string;
   /** Whether it is mounted on the path that was asked for, or below. */
@@ -238,6 +240,7 @@ function directoryTarget(
     isLasting: false,
     recursive,
     mount,
+    device,
     mountKey: `${id} ${device} ${mountRoot}`,
     isInner: false,
     mounts,

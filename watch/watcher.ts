@@ -5,7 +5,7 @@
  */
 
 import { posix } from "node:path";
-import type { Backend, BackendSession, Coverage } from "../backends/backend.ts";
+import type { Backend, BackendSession, Coverage, FlagCoverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent } from "../classify/event.ts";
 import { SystemError, WatchLimitError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
@@ -18,6 +18,8 @@ import type { Settings } from "./options.ts";
 import { openFollowing } from "./links.ts";
 import { openLasting } from "./missing.ts";
 import { type HubSession, openTarget } from "./open_target.ts";
+import type { Attribution, Source } from "./attribution.ts";
+import { Auditing } from "./auditing.ts";
 import { EventStream } from "./event_stream.ts";
 import { EventQueue } from "./queue.ts";
 import { onMountChanges } from "./mount_changes.ts";
@@ -85,6 +87,8 @@ export class Watcher extends EventStream {
   readonly #order: Order = { last: undefined };
   readonly #arming = new Set<Promise<void>>();
   #writers: Writers | undefined;
+  /** What audit tells, where that was asked for. */
+  #auditing: Auditing | undefined;
   /** Ends the waiting for changes of the mount table. */
   #mountChanges: Promise<() => void> | undefined;
   #isRemounted = false;
@@ -139,6 +143,8 @@ export class Watcher extends EventStream {
     const absolute = absolutePath(libc, path);
     const { backend } = settings;
     if (settings.saves !== undefined) this.#writers ??= new Writers(libc);
+    if (settings.audit && this.#auditing === undefined) await this.#audit(libc);
+    if (!this.#isOpen) return;
     if (typeof backend === "object") return await this.#armCustom(withoutSlash(absolute), backend);
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
     for (const target of targets) await this.#cover(libc, absolute, target, leftOut);
@@ -147,6 +153,15 @@ export class Watcher extends EventStream {
     if (settings.scope !== "tree" || this.#mountChanges !== undefined) return;
     this.#mountChanges = onMountChanges(this.#mountsChanged);
     this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+  }
+
+  /** Begins to hear what audit tells; what that refuses is a gap. */
+  async #audit(libc: Libc): Promise<void> {
+    const onLost = (reason: string, count: number | undefined) => {
+      this.#sink(this.#places[0]?.target?.path ?? "/").lost("/", reason, count);
+    };
+    this.#auditing = new Auditing(libc, this.queue, this.#settings.filter, onLost);
+    await this.#auditing.open();
   }
 
   /** Covers a target of the path, unless another one does. A mount that refuses is left out, and does not take down the rest. */
@@ -158,6 +173,7 @@ export class Watcher extends EventStream {
     if (settings.metadata !== undefined) {
       sink.metadata = new MetadataStage(libc, target, settings, sink);
     }
+    this.#auditing?.cover(target, (path) => sink.metadata?.look(path));
     const isWanted = () => this.#isOpen;
     const end = { isToldOf: false };
     const onGone = () => {
@@ -175,6 +191,7 @@ export class Watcher extends EventStream {
         : await open(sink);
     } catch (error) {
       sink.close();
+      this.#auditing?.uncover(target);
       if (!target.isInner) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       leftOut.push({ path: target.path, mount: target.mount, reason });
@@ -244,8 +261,7 @@ export class Watcher extends EventStream {
     for (const place of ours.filter(isOver)) {
       await settled(place);
       this.#places = this.#places.filter((other) => other !== place);
-      await place.session.close();
-      place.sink.close();
+      await this.#closePlace(place);
       if (!place.end.isToldOf) {
         this.#tellMount(place.target!, "what was mounted here is not any more");
       }
@@ -321,6 +337,7 @@ export class Watcher extends EventStream {
       this.#onLoss,
       this.#writers,
       this.#order,
+      this.#auditing?.attribution,
       name,
     );
   }
@@ -328,6 +345,7 @@ export class Watcher extends EventStream {
   /** Ends the stream after all that was read. */
   #end(failure?: { readonly error: unknown }): void {
     for (const { sink } of this.#places) sink.close();
+    this.#auditing?.attribution.flush();
     this.queue.end(failure);
   }
 
@@ -355,8 +373,13 @@ export class Watcher extends EventStream {
   async #drop(place: Place): Promise<void> {
     this.#places = this.#places.filter((other) => other !== place);
     this.#leftOut.delete(withoutSlash(place.path));
-    await place.session.close();
-    place.sink.close();
+    await this.#closePlace(place);
+  }
+
+  async #closePlace({ session, sink, target }: Place): Promise<void> {
+    await session.close();
+    sink.close();
+    if (target !== undefined) this.#auditing?.uncover(target);
   }
 
   /** Delivers an event of the program's own, in order with the others. Throws `TypeError` for an unknown kind. */
@@ -364,7 +387,7 @@ export class Watcher extends EventStream {
     if (!isKind(event.kind)) {
       throw new TypeError(`Cannot inject ${JSON.stringify(event.kind)}: no such kind`);
     }
-    if (this.#isOpen) this.queue.push([FileEvent.from(event, Date.now(), "user")], event.path);
+    if (this.#isOpen) this.#sink(event.path).put([FileEvent.from(event, Date.now(), "user")]);
   }
 
   /** Ends the watch and gives back every watch, mark, file descriptor and thread. Always the same promise. */
@@ -391,6 +414,7 @@ export class Watcher extends EventStream {
       await reactor().then((loop) => loop.idle(), () => {});
     }
     for (const { sink } of places) sink.close();
+    this.#auditing?.close();
     this.#writers?.close();
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
@@ -401,8 +425,8 @@ export class Watcher extends EventStream {
       path: target?.path ?? path,
       backend: "backend" in session ? session.backend : backend,
       mount: target?.mount ?? { point: path, type: "unknown" },
-      ...session.coverage(),
-      ...sink.metadata && { metadata: sink.metadata.coverage() },
+      ...this.#completed(session.coverage(), target),
+      ...sink.metadata && { metadata: this.#flagCoverage(sink.metadata, target) },
     }));
     const not = [...this.#leftOut.values()].flat().map(({ path, mount, reason }): Coverage => ({
       path,
@@ -416,6 +440,21 @@ export class Watcher extends EventStream {
       "followed" in session ? session.followed?.() ?? [] : []
     );
     return [...covered, ...followed, ...not];
+  }
+
+  /** What audit adds to it, or leaves out of it. */
+  #completed<Part extends Pick<Coverage, "gaps">>(
+    coverage: Part,
+    target: Target | undefined,
+  ): Part {
+    if (this.#auditing === undefined || target === undefined) return coverage;
+    return { ...coverage, gaps: [...coverage.gaps, ...this.#auditing.gaps(target)] };
+  }
+
+  #flagCoverage(metadata: MetadataStage, target: Target | undefined): FlagCoverage {
+    const coverage = metadata.coverage();
+    const isAudited = target !== undefined && this.#auditing?.covers(target) === true;
+    return isAudited ? { ...coverage, flags: ["audit", ...coverage.flags] } : coverage;
   }
 
   /** Counters since the watcher was made. */
@@ -470,7 +509,7 @@ function covers(outer: Target | undefined, inner: Target | undefined): boolean {
 }
 
 /** Where the backends of one target deliver. */
-class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
+class Sink implements FeedSink, SaveOutlet, MetadataOutlet, Source {
   onDropped?: (events: readonly FileEvent[]) => void;
   /** What delivers, once it is open. */
   session: HubSession | undefined;
@@ -480,7 +519,11 @@ class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
   readonly fail: (error: unknown) => void;
   readonly order: Order;
   readonly #queue: EventQueue;
-  readonly #path: string;
+  /** The watched path. */
+  readonly path: string;
+  readonly #attribution: Attribution | undefined;
+  /** When it was made, in ms since the epoch. */
+  readonly #since = Date.now();
   readonly #settings: Settings;
   readonly #onLoss: () => void;
   readonly #name: string;
@@ -496,10 +539,12 @@ class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
     onLoss: () => void,
     writers: Writers | undefined,
     order: Order,
+    attribution: Attribution | undefined,
     name = "sentinode",
   ) {
     this.#queue = queue;
-    this.#path = path;
+    this.#attribution = attribution;
+    this.path = path;
     this.#settings = settings;
     this.fail = fail;
     this.#onLoss = onLoss;
@@ -515,7 +560,7 @@ class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
 
   /** A backlog stays where it is: with a bounded queue of the kernel, or one that the kernel does not bound. */
   get full(): boolean {
-    if (!this.#queue.isFull) return false;
+    if (!(this.#attribution ?? this.#queue).isFull) return false;
     return this.#settings.queue === "kernel" || this.session?.kernelHoldsAll === true;
   }
 
@@ -537,9 +582,20 @@ class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
 
   /** Takes what is told now. */
   tell(events: readonly FileEvent[]): void {
-    if (this.#queue.push(events, this.#path)) return;
+    if (!this.put(events)) this.onNotTold(events);
+  }
+
+  /** The consumer did not get these. */
+  onNotTold(events: readonly FileEvent[]): void {
     this.metadata?.dropped(events);
     this.onDropped?.(events);
+  }
+
+  /** Puts them into the queue, or where they wait for who did it; false where there is no room. */
+  put(events: readonly FileEvent[]): boolean {
+    if (this.#attribution === undefined) return this.#queue.push(events, this.path);
+    this.#attribution.push(events, this.session?.caughtUpAt() ?? this.#since, this);
+    return true;
   }
 
   /** {@linkcode flush}, and nothing more is looked for. */
@@ -568,7 +624,7 @@ class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
   #tellRecovered(path: string): void {
     this.flush();
     const event = FileEvent.from({ kind: "recovered", path }, Date.now(), this.#name);
-    this.#queue.push([event], this.#path);
+    this.put([event]);
   }
 
   lost(path: string, reason: string, count?: number): void {
@@ -576,9 +632,6 @@ class Sink implements FeedSink, SaveOutlet, MetadataOutlet {
     this.#losses++;
     this.flush();
     const attributes = count === undefined ? { reason } : { reason, count };
-    this.#queue.push(
-      [FileEvent.from({ kind: "lost", path, attributes }, Date.now(), this.#name)],
-      this.#path,
-    );
+    this.put([FileEvent.from({ kind: "lost", path, attributes }, Date.now(), this.#name)]);
   }
 }
