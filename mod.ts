@@ -19,6 +19,7 @@
 
 export { watch } from "./watch/watch.ts";
 export { Watcher, type WatcherStats } from "./watch/watcher.ts";
+export type { EventStream } from "./watch/event_stream.ts";
 export {
   type Capabilities,
   capabilities,
@@ -42,7 +43,8 @@ export type {
   AuditSocketPath,
   AuditSource,
 } from "./streams/audit_options.ts";
-export type { AuditRule } from "./backends/audit/rules.ts";
+export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
+export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { MetadataOptions, WatchOptions } from "./watch/options.ts";

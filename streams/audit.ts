@@ -47,6 +47,7 @@ export interface AuditStats {
 export class AuditStream extends EventStream<AuditEvent> {
   /** Settles once: resolves when all that is audited from now on is told, rejects with what prevented it. */
   readonly ready: Promise<void>;
+  readonly #queue: EventQueue<AuditEvent>;
   readonly #settings: AuditSettings;
   readonly #undo: (() => void)[] = [];
   #trail: AuditTrail | undefined;
@@ -59,13 +60,15 @@ export class AuditStream extends EventStream<AuditEvent> {
 
   /** Begins to read at once. Use {@linkcode audit}. */
   constructor(settings: AuditSettings) {
-    super(new EventQueue(isKernel(settings.source)), "audit stream");
+    const queue = new EventQueue<AuditEvent>(isKernel(settings.source));
+    super(queue, "audit stream");
+    this.#queue = queue;
     this.#settings = settings;
     const { signal } = settings;
     if (signal?.aborted) void this.close();
     else signal?.addEventListener("abort", this.#abort);
     this.ready = this.#open().catch(async (error) => {
-      this.queue.end({ error });
+      this.#queue.end({ error });
       await this.close();
       throw error;
     });
@@ -94,8 +97,8 @@ export class AuditStream extends EventStream<AuditEvent> {
     this.#undo.push(release);
     if (this.#closing !== undefined) return this.#giveBack();
     this.#trail = trail;
-    this.queue.onRoom = () => trail.resume();
-    const isFull = () => this.queue.isFull;
+    this.#queue.onRoom = () => trail.resume();
+    const isFull = () => this.#queue.isFull;
     this.#undo.unshift(trail.listen({
       get isFull() {
         return isFull();
@@ -103,7 +106,7 @@ export class AuditStream extends EventStream<AuditEvent> {
       heard: (events) => this.#tell(events),
       lost: (reason, count) => this.#lost(reason, count),
       fail: (error) => {
-        this.queue.end({ error });
+        this.#queue.end({ error });
         void this.close();
       },
     }));
@@ -127,21 +130,21 @@ export class AuditStream extends EventStream<AuditEvent> {
       for await (const chunk of chunks) {
         take(decoder.push(chunk as Uint8Array<ArrayBuffer>));
         this.#tell(assembly.take(0).map((records) => auditEvent(records)));
-        while (this.queue.isFull && this.#closing === undefined) await this.#room();
+        while (this.#queue.isFull && this.#closing === undefined) await this.#room();
         if (this.#closing !== undefined) return;
         if (turns.isOver) await turns.next();
       }
       take(decoder.end());
       this.#tell(assembly.flush().map((records) => auditEvent(records)));
-      this.queue.end();
+      this.#queue.end();
     } catch (error) {
-      this.queue.end({ error });
+      this.#queue.end({ error });
     }
   }
 
   #room(): Promise<void> {
     return new Promise((resolve) => {
-      this.queue.onRoom = this.#endWait = resolve;
+      this.#queue.onRoom = this.#endWait = resolve;
     });
   }
 
@@ -150,13 +153,13 @@ export class AuditStream extends EventStream<AuditEvent> {
     const wanted = patterns === undefined
       ? events
       : events.filter(({ kind }) => isWanted(kind, patterns));
-    this.queue.push(wanted, "/");
+    this.#queue.push(wanted, "/");
   }
 
   #lost(reason: string, count: number | undefined): void {
     const attributes = { reason, ...(count === undefined ? {} : { count }) };
     const event = FileEvent.from({ kind: "lost", path: "/", attributes }, Date.now(), "audit");
-    this.queue.push([event as FileEvent & AuditEvent], "/");
+    this.#queue.push([event as FileEvent & AuditEvent], "/");
   }
 
   /** Ends the stream: removes its rules, and restores the state of audit. Always the same promise. */
@@ -170,7 +173,7 @@ export class AuditStream extends EventStream<AuditEvent> {
     this.#giveBack();
     this.#endWait?.();
     if (this.#trail !== undefined) await (await reactor()).idle();
-    this.queue.end();
+    this.#queue.end();
   }
 
   /** Undoes all, the last first; what one refuses does not keep the others. */
@@ -193,7 +196,7 @@ export class AuditStream extends EventStream<AuditEvent> {
 
   /** Counters since the stream was opened. */
   stats(): AuditStats {
-    const { events, dropped } = this.queue.stats;
+    const { events, dropped } = this.#queue.stats;
     return {
       events,
       records: this.#trail?.records ?? this.#records,

@@ -141,6 +141,7 @@ test("the defaults", () => {
     scope: "tree",
     backend: "auto",
     actor: false,
+    audit: false,
     missing: "error",
     followSymlinks: false,
     recover: "diff",

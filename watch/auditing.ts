@@ -8,7 +8,7 @@ import { posix } from "node:path";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import type { AuditEvent } from "../classify/audit_event.ts";
 import type { Deed } from "../classify/correlation.ts";
-import { FileEvent } from "../classify/event.ts";
+import type { FileEvent } from "../classify/event.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { readLink } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";

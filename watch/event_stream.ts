@@ -17,13 +17,14 @@ const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
  */
 export abstract class EventStream<Event extends WatchEvent = WatchEvent>
   implements AsyncIterable<Event>, AsyncDisposable {
-  protected readonly queue: EventQueue<Event>;
+  readonly #queue: EventQueue<Event>;
   /** What it is called in messages. */
   readonly #name: string;
   #isIterated = false;
 
+  /** Streams what the queue holds. */
   constructor(queue: EventQueue<Event>, name: string) {
-    this.queue = queue;
+    this.#queue = queue;
     this.#name = name;
   }
 
@@ -39,7 +40,7 @@ export abstract class EventStream<Event extends WatchEvent = WatchEvent>
   batches(): AsyncIterableIterator<readonly Event[]> {
     this.#claim();
     return this.#iterator(async () => {
-      const value = await this.queue.take();
+      const value = await this.#queue.take();
       return value === undefined ? END : { done: false, value };
     });
   }
@@ -51,7 +52,7 @@ export abstract class EventStream<Event extends WatchEvent = WatchEvent>
     let at = 0;
     const refill = async (): Promise<IteratorResult<Event, undefined>> => {
       while (at >= batch.length) {
-        const next = await this.queue.take();
+        const next = await this.#queue.take();
         if (next === undefined) return END;
         batch = next;
         at = 0;
@@ -83,7 +84,7 @@ export abstract class EventStream<Event extends WatchEvent = WatchEvent>
 
   #iterator<T>(next: () => Promise<IteratorResult<T, undefined>>): AsyncIterableIterator<T> {
     const end = async (): Promise<IteratorResult<T, undefined>> => {
-      this.queue.clear();
+      this.#queue.clear();
       await this.close();
       return END;
     };

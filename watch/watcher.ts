@@ -80,6 +80,7 @@ export class Watcher extends EventStream {
    * with an `AbortError` when the watcher was closed before.
    */
   readonly ready: Promise<void>;
+  readonly #queue: EventQueue;
   readonly #settings: Settings;
   /** What is not watched below each path that was asked for. */
   readonly #leftOut = new Map<string, readonly LeftOut[]>();
@@ -100,9 +101,11 @@ export class Watcher extends EventStream {
 
   /** Begins to arm at once. Use {@linkcode watch}. */
   constructor(paths: readonly (string | URL)[], settings: Settings) {
-    super(new EventQueue(settings.queue === "kernel"), "watcher");
+    const queue = new EventQueue(settings.queue === "kernel");
+    super(queue, "watcher");
+    this.#queue = queue;
     this.#settings = settings;
-    this.queue.onRoom = () => {
+    this.#queue.onRoom = () => {
       for (const { session } of this.#places) session.resume?.();
     };
     const { signal } = settings;
@@ -160,7 +163,7 @@ export class Watcher extends EventStream {
     const onLost = (reason: string, count: number | undefined) => {
       this.#sink(this.#places[0]?.target?.path ?? "/").lost("/", reason, count);
     };
-    this.#auditing = new Auditing(libc, this.queue, this.#settings.filter, onLost);
+    this.#auditing = new Auditing(libc, this.#queue, this.#settings.filter, onLost);
     await this.#auditing.open();
   }
 
@@ -330,7 +333,7 @@ export class Watcher extends EventStream {
 
   #sink(path: string, name?: string): Sink {
     return new Sink(
-      this.queue,
+      this.#queue,
       path,
       this.#settings,
       this.#failed,
@@ -346,7 +349,7 @@ export class Watcher extends EventStream {
   #end(failure?: { readonly error: unknown }): void {
     for (const { sink } of this.#places) sink.close();
     this.#auditing?.attribution.flush();
-    this.queue.end(failure);
+    this.#queue.end(failure);
   }
 
   readonly #failed = (error: unknown): void => {
@@ -459,7 +462,7 @@ export class Watcher extends EventStream {
 
   /** Counters since the watcher was made. */
   stats(): WatcherStats {
-    const { events, dropped, highWater } = this.queue.stats;
+    const { events, dropped, highWater } = this.#queue.stats;
     const sessions = this.#places.map(({ session }) => session);
     const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
     return {
