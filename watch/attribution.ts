@@ -61,8 +61,10 @@ export class Attribution {
   }
 
   #tell(): void {
+    const wasFull = this.isFull;
     // Timers may be early by a fraction of a millisecond.
     this.#release(this.#join.take(performance.now() + 1));
+    if (wasFull && !this.isFull) this.#queue.onRoom();
     const { due } = this.#join;
     if (due === this.#due) return;
     clearTimeout(this.#timer);
