@@ -60,7 +60,13 @@ export class Attribution {
     this.#due = Infinity;
   }
 
+  /** The queue has room again. */
+  resume(): void {
+    this.#tell();
+  }
+
   #tell(): void {
+    if (this.#queue.wouldDrop) return; // what is held stays, until there is room
     const wasFull = this.isFull;
     // Timers may be early by a fraction of a millisecond.
     this.#release(this.#join.take(performance.now() + 1));

@@ -44,13 +44,18 @@ export class EventQueue<Event extends WatchEvent = WatchEvent> {
     return this.#waiting >= CAPACITY;
   }
 
+  /** Whether what is added now would be dropped. */
+  get wouldDrop(): boolean {
+    return this.#bounded && this.isFull;
+  }
+
   /**
    * Adds events. Where the queue is full already, because the source serves others who have room, they are dropped, and
    * a `lost` event that stands in their place counts them; then false.
    */
   push(events: readonly Event[], path: string): boolean {
     if (this.#ended || events.length === 0) return true;
-    if (this.#bounded && this.isFull) {
+    if (this.wouldDrop) {
       this.#drop(events.length, path);
       return false;
     }

@@ -106,6 +106,7 @@ export class Watcher extends EventStream {
     this.#queue = queue;
     this.#settings = settings;
     this.#queue.onRoom = () => {
+      this.#auditing?.attribution.resume();
       for (const { session } of this.#places) session.resume?.();
     };
     const { signal } = settings;
