@@ -31,9 +31,9 @@ test("hubs stop reading while too much waits, and read on once it does not", asy
   const { queue, attribution } = stage(true);
   const room = Promise.withResolvers<void>();
   queue.onRoom = room.resolve;
+  const start = performance.now();
   attribution.push(created(CAPACITY), Date.now(), SOURCE);
   assert(attribution.isFull);
-  const start = performance.now();
   // The queue is full now, for it holds as many: the consumer makes room.
   for (let left = CAPACITY; left > 0;) left -= (await queue.take())!.length;
   await room.promise;
