@@ -330,14 +330,21 @@ export class Responder {
     const { directories, files } = this.#orders.tree!;
     if (directories.some((root) => isWithin(path, root)) || files.includes(path)) return true;
     const parent = posix.dirname(path);
-    const { places } = this.#tree!;
+    const tree = this.#tree!;
     const id = mountId(this.#libc, fd, "", STATX_MNT_ID);
-    const relation = places.relation(path, places.mount(id) ?? this.#foreignMount(pid, id));
-    // What covers the directory may have its path, and be guarded.
-    if (relation === "outside" && mountId(this.#libc, AT_FDCWD, parent, STATX_MNT_ID) === id) {
-      this.#tree!.unmark(parent);
+    const relation = () =>
+      tree.places.relation(path, tree.places.mount(id) ?? this.#foreignMount(pid, id));
+    let is = relation();
+    if (is === "outside") {
+      // What is mounted may have been moved where it was mounted from, which changes the table, and nobody tells.
+      tree.readMounts();
+      is = relation();
     }
-    return relation === "guarded";
+    // What covers the directory may have its path, and be guarded.
+    if (is === "outside" && mountId(this.#libc, AT_FDCWD, parent, STATX_MNT_ID) === id) {
+      tree.unmark(parent);
+    }
+    return is === "guarded";
   }
 
   /** A mount of the namespace of the process that asks: a container, a service. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { linkSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { type Guard, guard, type GuardOptions } from "../mod.ts";
@@ -145,6 +145,29 @@ test(
     assert.equal(gate.stats().ignored - ignored, 1, "its mark went");
   },
 );
+
+test("what is mounted stays guarded when it is moved where it came from", options, async () => {
+  using ground = new Ground();
+  ground.bind("source", "tree/sub");
+  await using _gate = await ground.guard("tree");
+  renameSync(ground.at("source"), ground.at("moved"));
+  await ground.opens(["moved/file", "tree/sub/file", "tree/sub/other"]);
+});
+
+for (const isLinked of [false, true]) {
+  const name = isLinked ? "but for a hard link" : "altogether";
+  test(`a mounted file keeps its path when it is removed ${name}`, options, async () => {
+    using ground = new Ground();
+    if (isLinked) linkSync(ground.at("source/other"), ground.at("source/link"));
+    ground.bind("source/other", "tree/file");
+    await using _gate = await ground.guard("tree", {
+      decide: () => "allow",
+      rules: [{ path: "file", verdict: "deny" }],
+    });
+    rmSync(ground.at("source/other"));
+    await ground.opens(["tree/file"], isLinked ? ["source/link"] : []);
+  });
+}
 
 test("a guarded directory that is a mount point, and becomes one", options, async () => {
   using ground = new Ground();

@@ -5,7 +5,12 @@
  */
 
 import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC } from "../../ffi/abi/open.ts";
-import { statx, type STATX_MNT_ID, type STATX_MNT_ID_UNIQUE } from "../../ffi/abi/statx.ts";
+import {
+  statx,
+  STATX_ATTR_MOUNT_ROOT,
+  type STATX_MNT_ID,
+  type STATX_MNT_ID_UNIQUE,
+} from "../../ffi/abi/statx.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { cString } from "../../ffi/text.ts";
 
@@ -28,4 +33,10 @@ export function mountId(
   if (libc.statx(dirfd, cString(path), flags, kind, status) < 0) return 0;
   const isTold = (view.getUint32(statx.stx_mask, true) & kind) !== 0;
   return isTold ? Number(view.getBigUint64(statx.stx_mnt_id, true)) : 0;
+}
+
+/** Whether an open file is what was mounted, so that its path is the mount point (STATX_ATTR_MOUNT_ROOT, Linux 5.8). */
+export function isMountRoot(libc: Libc, fd: number): boolean {
+  if (libc.statx(fd, cString(""), FLAGS | AT_EMPTY_PATH, 0, status) < 0) return false;
+  return (view.getBigUint64(statx.stx_attributes, true) & BigInt(STATX_ATTR_MOUNT_ROOT)) !== 0n;
 }
