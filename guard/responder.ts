@@ -349,8 +349,9 @@ export class Responder {
 
   /** A mount of the namespace of the process that asks: a container, a service. */
   #foreignMount(pid: number, id: number): MountInfo | undefined {
-    const table = readText(this.#libc, `/proc/${pid}/mountinfo`);
-    return parseMountInfo(table ?? "").find((mount) => mount.id === id);
+    const table = readText(this.#libc, `/proc/${pid}/mountinfo`) ?? "";
+    const line = table.split("\n").find((line) => line.startsWith(`${id} `));
+    return parseMountInfo(line ?? "")[0];
   }
 
   #decide(request: Request, by: DecidedBy, decision: Decision, rule?: number): void {
