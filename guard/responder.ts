@@ -15,15 +15,16 @@ import {
   PermissionGroup,
   REQUEST_SIZE,
 } from "../backends/fanotify/permission_group.ts";
-import { isWithin } from "../backends/mounts/mountinfo.ts";
+import { isWithin, type MountInfo, parseMountInfo } from "../backends/mounts/mountinfo.ts";
+import { mountId } from "../backends/mounts/mount_id.ts";
 import { FAN_EVENT_INFO_TYPE_RANGE } from "../ffi/abi/fanotify.ts";
-import { AT_EMPTY_PATH, AT_FDCWD } from "../ffi/abi/open.ts";
+import { AT_FDCWD } from "../ffi/abi/open.ts";
 import { pollfd, POLLIN, POLLPRI } from "../ffi/abi/poll.ts";
 import { rlimit, RLIMIT_NOFILE } from "../ffi/abi/resource.ts";
-import { statx, STATX_MNT_ID } from "../ffi/abi/statx.ts";
+import { STATX_MNT_ID } from "../ffi/abi/statx.ts";
 import { SYS_prlimit64 } from "../ffi/abi/syscall.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { fileStatus, readDirectory } from "../ffi/file.ts";
+import { fileStatus, readDirectory, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import { type ProcessFacts, processFacts } from "../watch/process_facts.ts";
@@ -65,7 +66,6 @@ const TOLD_AT_ONCE = 256;
 const MOST_UNTAKEN = 16_384;
 
 const limits = new Uint8Array(rlimit.size);
-const status = new Uint8Array(statx.size);
 
 /** A request that the main thread is asked about. */
 interface Waiting {
@@ -297,7 +297,7 @@ export class Responder {
     const range = batch.length > 24 ? rangeOf(record) : undefined;
     const request: Request = { fd, pid, bits, operation, range };
     const facts = new RequestFacts(this.#libc, this.#files, operation, fd, pid);
-    if (this.#orders.tree !== undefined && !this.#isGuarded(facts.path, fd)) {
+    if (this.#orders.tree !== undefined && !this.#isGuarded(facts.path, fd, pid)) {
       return this.#pass("ignored", fd);
     }
     const rule = this.#rules.length === 0 ? undefined : this.#rules.match(facts);
@@ -322,29 +322,36 @@ export class Responder {
   }
 
   /**
-   * Whether what was asked for in a marked directory is guarded: not what is beside a guarded file, nor what is in a
-   * directory that was moved out of the tree, of which the mark is taken back. A path on another mount of the filesystem
-   * is another way to what is guarded.
+   * Whether what was asked for is guarded: not what is beside a guarded file, nor what is in a directory that was moved out
+   * of the tree, or is mounted there no more, of which the mark is taken back. Through another mount it is known by its
+   * place in the filesystem.
    */
-  #isGuarded(path: string, fd: number): boolean {
+  #isGuarded(path: string, fd: number, pid: number): boolean {
     const { directories, files } = this.#orders.tree!;
     if (directories.some((root) => isWithin(path, root)) || files.includes(path)) return true;
     const parent = posix.dirname(path);
-    if (files.some((file) => posix.dirname(file) === parent)) return false;
-    const mount = this.#mountOf(fd, "");
-    for (const root of [...directories, ...files]) {
-      if (mount === this.#mountOf(AT_FDCWD, root)) {
-        this.#tree!.unmark(parent);
-        return false;
-      }
+    const tree = this.#tree!;
+    const id = mountId(this.#libc, fd, "", STATX_MNT_ID);
+    const relation = () =>
+      tree.places.relation(path, tree.places.mount(id) ?? this.#foreignMount(pid, id));
+    let is = relation();
+    if (is === "outside") {
+      // What is mounted may have been moved where it was mounted from, which changes the table, and nobody tells.
+      tree.readMounts();
+      is = relation();
     }
-    return true;
+    // What covers the directory may have its path, and be guarded.
+    if (is === "outside" && mountId(this.#libc, AT_FDCWD, parent, STATX_MNT_ID) === id) {
+      tree.unmark(parent);
+    }
+    return is === "guarded";
   }
 
-  #mountOf(dirfd: number, path: string): bigint | undefined {
-    const flags = path === "" ? AT_EMPTY_PATH : 0;
-    if (this.#libc.statx(dirfd, cString(path), flags, STATX_MNT_ID, status) < 0) return undefined;
-    return new DataView(status.buffer).getBigUint64(statx.stx_mnt_id, true);
+  /** A mount of the namespace of the process that asks: a container, a service. */
+  #foreignMount(pid: number, id: number): MountInfo | undefined {
+    const table = readText(this.#libc, `/proc/${pid}/mountinfo`) ?? "";
+    const line = table.split("\n").find((line) => line.startsWith(`${id} `));
+    return parseMountInfo(line ?? "")[0];
   }
 
   #decide(request: Request, by: DecidedBy, decision: Decision, rule?: number): void {

@@ -12,6 +12,7 @@ import { posix } from "node:path";
 import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import { InotifyInstance } from "../backends/inotify/instance.ts";
 import type { InotifyRecord } from "../backends/inotify/decode.ts";
+import { mountId } from "../backends/mounts/mount_id.ts";
 import { isWithin, parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { type DirectoryNode, DirectoryTree } from "../backends/tree.ts";
 import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
@@ -29,11 +30,13 @@ import {
   IN_ONLYDIR,
   IN_Q_OVERFLOW,
 } from "../ffi/abi/inotify.ts";
-import { O_CLOEXEC, O_RDONLY } from "../ffi/abi/open.ts";
+import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../ffi/abi/open.ts";
+import { STATX_MNT_ID_UNIQUE } from "../ffi/abi/statx.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { fileStatus, readDirectory, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
+import { Places } from "./places.ts";
 import type { TreeOrders } from "./protocol.ts";
 
 const STRUCTURE = IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD;
@@ -52,10 +55,16 @@ const SLICE = 2;
 /** A directory, tagged with its watch descriptor. */
 type Node = DirectoryNode<number>;
 
-/** The marked directories of a guard. */
+/**
+ * Why something is marked: it was asked for; so it was, and its path leads elsewhere by now; something is mounted there; it
+ * is a directory below. The first must be marked, what cannot be marked of the others is told.
+ */
+type Role = "asked for" | "asked for once" | "mounted" | "below";
+
+/** The marked directories of a guard, and files that are mounted there. */
 export class TreeMarks {
-  /** How many marks there are. */
-  marks = 0;
+  /** Where the guarded paths lie, by the mounts that are there. */
+  places!: Places;
   readonly #libc: Libc;
   readonly #group: PermissionGroup;
   readonly #orders: TreeOrders;
@@ -67,10 +76,13 @@ export class TreeMarks {
   readonly #nodes = new Map<number, Node>();
   /** Directories that were moved, and did not come back yet, by the cookie of the move. */
   readonly #moving = new Map<number, Node>();
-  /** The mount points below by the mount, and those of which the mount is left out. */
-  #mounted = new Map<string, string>();
+  /** What has to be marked: directories that were asked for, and those of files. */
+  readonly #roots: readonly string[];
+  /** The mount points by the mount, once they are known; below, those of which the mount is left out, and those of files. */
+  #mounted: ReadonlyMap<string, string> | undefined;
   readonly #leftOut = new Set<string>();
-  #waiting: { readonly node: Node; readonly isRoot: boolean }[] = [];
+  readonly #files = new Set<string>();
+  #waiting: { readonly node: Node; readonly role: Role }[] = [];
 
   /** Begins with `orders`. `unguarded` is told of what could not be marked. Throws where the user has no inotify left. */
   constructor(
@@ -85,6 +97,7 @@ export class TreeMarks {
     this.#unguarded = unguarded;
     this.#inotify = new InotifyInstance(libc);
     this.#mounts = libc.open(cString(MOUNT_TABLE), O_RDONLY | O_CLOEXEC, 0);
+    this.#roots = [...new Set([...orders.directories, ...orders.files.map(posix.dirname)])];
     this.#begin();
   }
 
@@ -94,14 +107,17 @@ export class TreeMarks {
   }
 
   #begin(): void {
-    const { directories, files } = this.#orders;
-    const places = [...directories, ...files.map((path) => posix.dirname(path))];
-    for (const path of new Set(places)) this.#add(path, true);
+    this.#mounted = undefined;
     this.readMounts();
   }
 
-  #add(path: string, isRoot: boolean): void {
-    this.#waiting.push({ node: this.#tree.add(null, path, -1), isRoot });
+  #add(path: string, role: Role): void {
+    this.#waiting.push({ node: this.#tree.add(null, path, -1), role });
+  }
+
+  /** How many marks there are. */
+  get marks(): number {
+    return this.#nodes.size + this.#files.size;
   }
 
   /** Whether directories wait to be marked. */
@@ -113,24 +129,33 @@ export class TreeMarks {
   arm(): void {
     const until = performance.now() + SLICE;
     while (this.#waiting.length > 0 && performance.now() < until) {
-      const { node, isRoot } = this.#waiting.pop()!;
+      const { node, role } = this.#waiting.pop()!;
       try {
-        this.#armOne(node, isRoot);
+        this.#armOne(node, role);
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
-        if (GONE.includes(error.errno)) continue; // what moved it tells where it is
-        if (isRoot) throw error;
-        this.#unguarded(this.#tree.path(node), error.message);
+        const isGone = GONE.includes(error.errno);
+        if (isGone && role !== "asked for once") continue; // what moved it tells where it is
+        if (role === "asked for") throw error;
+        const reason = isGone ? "another mount hides it" : error.message;
+        this.#unguarded(this.#tree.path(node), reason);
       }
     }
   }
 
-  #armOne(node: Node, isRoot: boolean): void {
+  #armOne(node: Node, role: Role): void {
+    const isRoot = role === "asked for" || role === "asked for once";
     const path = this.#tree.path(node);
-    if (!isRoot && (this.#leftOut.has(path) || !this.#isDeep(path))) return;
     const bytes = cString(this.#tree.bytes(node));
+    const type = role === "below" ? "directory" : fileStatus(this.#libc, bytes)?.type;
+    if (type !== undefined && type !== "directory") {
+      // The kernel asks for the directory that the file has in its filesystem, not the one that it is mounted in.
+      this.#group.mark("inode", this.#orders.mask, bytes, path);
+      this.#files.add(path);
+      return;
+    }
+    if (!isRoot && (this.#leftOut.has(path) || !this.#isDeep(path))) return;
     const wd = this.#inotify.add(bytes, path, STRUCTURE | (isRoot ? END : IN_DONT_FOLLOW));
-    if (!this.#nodes.has(wd)) this.marks++;
     node.tag = wd;
     this.#nodes.set(wd, node);
     this.#group.mark("inode", this.#orders.mask | FAN_EVENT_ON_CHILD, bytes, path);
@@ -145,7 +170,7 @@ export class TreeMarks {
         fileStatus(this.#libc, cString(this.#tree.bytes(child)))?.type !== "directory"
       ) {
         this.#tree.remove(child);
-      } else this.#waiting.push({ node: child, isRoot: false });
+      } else this.#waiting.push({ node: child, role: "below" });
     }
   }
 
@@ -185,7 +210,6 @@ export class TreeMarks {
     if ((mask & END) !== 0) this.#lose(this.#tree.path(node), (mask & IN_MOVE_SELF) !== 0);
     if ((mask & IN_IGNORED) !== 0) {
       this.#nodes.delete(wd);
-      this.marks--;
       if (node.tag === wd) this.#tree.remove(node); // else it is another directory's by now
       return;
     }
@@ -206,7 +230,7 @@ export class TreeMarks {
       child = came;
     }
     child ??= this.#tree.add(node, name, -1, nameBytes);
-    this.#waiting.push({ node: child, isRoot: false });
+    this.#waiting.push({ node: child, role: "below" });
   }
 
   /** A path that was asked for is not there any more. */
@@ -221,7 +245,6 @@ export class TreeMarks {
       if (this.#nodes.get(below.tag) !== below) continue;
       this.#inotify.remove(below.tag);
       this.#nodes.delete(below.tag);
-      this.marks--;
     }
   }
 
@@ -230,24 +253,48 @@ export class TreeMarks {
     this.#group.unmark("inode", this.#orders.mask | FAN_EVENT_ON_CHILD, cString(path));
   }
 
-  /** What is mounted below the guarded directories is guarded, but for the types that are left out. */
+  /**
+   * What is mounted at or below the guarded paths is guarded; below directories not the types that are left out. Where a
+   * mount came or went at or above a path that was asked for, that leads elsewhere.
+   */
   readMounts(): void {
-    const { directories, ignoredTypes } = this.#orders;
+    const { directories, files, ignoredTypes } = this.#orders;
     const table = parseMountInfo(readText(this.#libc, MOUNT_TABLE) ?? "");
     const before = this.#mounted;
-    this.#mounted = new Map();
+    const isBelow = (point: string) =>
+      directories.some((root) => root !== point && isWithin(point, root));
+    const mounted = this.#mounted = new Map<string, string>();
+    for (const { id, point } of table) {
+      const isAbove = this.#roots.some((root) => isWithin(root, point));
+      if (!isAbove && !isBelow(point) && !files.includes(point)) continue;
+      // What is unmounted and mounted anew at once has the same id in the table.
+      const unique = mountId(this.#libc, AT_FDCWD, point, STATX_MNT_ID_UNIQUE);
+      mounted.set(`${id} ${unique} ${point}`, point);
+    }
+    const came = [...mounted].filter(([key]) => !before?.has(key)).map(([, point]) => point);
+    const went = [...before ?? []].filter(([key]) => !mounted.has(key)).map(([, point]) => point);
+    this.places = new Places(directories, files, table);
     this.#leftOut.clear();
-    for (const { id, point, type } of table) {
-      if (!directories.some((root) => point !== root && isWithin(point, root))) continue;
-      const isLeftOut = ignoredTypes.includes(type);
-      const key = `${id} ${point}`;
-      this.#mounted.set(key, point);
+    for (const { point, type } of table) {
+      const isLeftOut = isBelow(point) && !directories.includes(point) && !files.includes(point) &&
+        ignoredTypes.includes(type);
       if (isLeftOut) this.#leftOut.add(point);
       else this.#leftOut.delete(point); // mounted on top of one that is left out
-      if (!isLeftOut && !before.has(key)) this.#add(point, false);
+    }
+    const asked = before === undefined ? "asked for" : "asked for once";
+    const changed = [...came, ...went];
+    for (const root of this.#roots) {
+      const isElsewhere = changed.some((point) => isWithin(root, point));
+      if (before === undefined || isElsewhere) this.#add(root, asked);
+    }
+    for (const point of came) {
+      if (files.includes(point)) this.#add(point, asked);
+      else if (isBelow(point) && !this.#leftOut.has(point)) this.#add(point, "mounted");
     }
     // What a mount hid may never have been marked.
-    for (const [key, point] of before) if (!this.#mounted.has(key)) this.#uncover(point);
+    for (const point of went) {
+      if (!this.#files.delete(point) && isBelow(point)) this.#uncover(point);
+    }
   }
 
   #uncover(point: string): void {
@@ -255,7 +302,7 @@ export class TreeMarks {
     for (const node of this.#nodes.values()) {
       if (this.#tree.path(node) !== parent) continue;
       const child = this.#tree.child(node, name) ?? this.#tree.add(node, name, -1);
-      this.#waiting.push({ node: child, isRoot: false });
+      this.#waiting.push({ node: child, role: "below" });
       return;
     }
   }

@@ -13,8 +13,9 @@ const gate = guard(paths, {
   ...options,
   ...(decide === "never" ? { decide: () => new Promise<never>(() => {}) } : {}),
 });
+const decisions = gate[Symbol.asyncIterator](); // what is decided before is not told
 await gate.ready;
 console.log("ready");
-for await (const { kind, path, attributes } of gate) {
+for await (const { kind, path, attributes } of { [Symbol.asyncIterator]: () => decisions }) {
   console.log(kind, path, attributes.verdict, attributes.by);
 }

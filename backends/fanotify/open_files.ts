@@ -7,6 +7,7 @@
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, PATH_MAX } from "../../ffi/abi/open.ts";
 import { fileStatus } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
+import { isMountRoot } from "../mounts/mount_id.ts";
 import { bytesUnlessText, cString, encodeText, sliceable, sliceText } from "../../ffi/text.ts";
 
 /** What the kernel appends to the path of an open file whose name is gone (proc_pid_fd(5)). */
@@ -48,9 +49,18 @@ export class OpenFiles {
     if (target[end - 1] === DELETED.at(-1)) {
       const start = end - DELETED.length;
       const isMarked = start > 0 && DELETED.every((byte, i) => target[start + i] === byte);
-      if (isMarked && fileStatus(libc, cString(""), fd)?.links === 0) end = start;
+      if (isMarked && this.#hasNoName(fd)) end = start;
     }
     const path = sliceText(text, 0, end);
     return { path, pathBytes: bytesUnlessText(target, 0, end, path) };
+  }
+
+  /**
+   * Whether the name is gone that the kernel tells; where the file has other ones, they can be like what it appends. What
+   * is mounted keeps the path of its mount point, to which the kernel appends the same once it has gone from where it was
+   * mounted from.
+   */
+  #hasNoName(fd: number): boolean {
+    return fileStatus(this.#libc, cString(""), fd)?.links === 0 || isMountRoot(this.#libc, fd);
   }
 }
