@@ -11,7 +11,7 @@ import { isOwnTitle, readActor, readArguments, readTitle } from "./audit_actor.t
 import { archOf, type Draft, nameOf, NOTHING, type Placed, readCall } from "./audit_call.ts";
 import type { AuditAttributes, AuditContext, AuditEvent } from "./audit_event.ts";
 import { readFields, resultOf } from "./audit_fields.ts";
-import { type AuditPath, numberOf, readPath, resolvePaths, spelling } from "./audit_paths.ts";
+import { type AuditPath, readPath, resolvePaths, spelling } from "./audit_paths.ts";
 import { type SortedRecords, sortRecords } from "./audit_sorted.ts";
 import { type Actor, FileEvent } from "./event.ts";
 
@@ -161,11 +161,11 @@ function isSaid(value: string | undefined): value is string {
 
 /** What fanotify's listener answered: `resp`, and since 6.3 which rule and whom it trusts. */
 function readVerdict(record: AuditRecord): AuditAttributes["fanotify"] | undefined {
-  const bits = numberOf(record.field("resp"), 10);
+  const bits = record.number("resp", 10);
   if (bits === undefined) return undefined;
   const response = (bits & FAN_DENY) !== 0 ? "deny" : "allow";
   if (record.field("fan_type") !== "1") return { response };
-  const rule = numberOf(record.field("fan_info"), 16);
+  const rule = record.number("fan_info", 16);
   const subjectTrust = trustOf(record.field("subj_trust"));
   const objectTrust = trustOf(record.field("obj_trust"));
   return {

@@ -11,6 +11,7 @@ import {
   addFields,
   type FieldOffsets,
   findField,
+  integerAt,
   NAME,
   NAME_END,
   STRIDE,
@@ -40,6 +41,8 @@ export interface AuditRecord {
    * the kernel's fields come first, then those in `msg='…'`, where the program chose the names, too.
    */
   field(name: string): string | undefined;
+  /** A field as `parseInt` reads it; undefined where that gives no number, and for an absent one. */
+  number(name: string, radix: number): number | undefined;
   /**
    * An encoded field, which is `"quoted"` or HEX, as text (UTF-8, U+FFFD); undefined for `(null)` and an absent one.
    */
@@ -100,6 +103,14 @@ export class TextRecord implements AuditRecord {
   field(name: string): string | undefined {
     const at = findField(this.text, this.#fields ?? this.#scan(), name);
     return at < 0 ? undefined : this.#value(at);
+  }
+
+  number(name: string, radix: number): number | undefined {
+    const fields = this.#fields ?? this.#scan();
+    const at = findField(this.text, fields, name);
+    return at < 0
+      ? undefined
+      : integerAt(this.text, fields[at + VALUE]!, fields[at + VALUE_END]!, radix);
   }
 
   string(name: string): string | undefined {
