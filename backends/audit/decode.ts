@@ -110,7 +110,9 @@ function recordAt(
     node,
     seconds * 1000 + milliseconds,
     serial,
-    line.slice(at, isEnriched ? separator : end),
+    line,
+    at,
+    isEnriched ? separator : end,
     isEnriched ? line.slice(separator + 1, end) : undefined,
   );
 }

@@ -76,8 +76,11 @@ export class TextRecord implements AuditRecord {
   readonly node: string | undefined;
   readonly time: number;
   readonly serial: number;
-  readonly text: string;
   readonly enriched: string | undefined;
+  /** The text is `#line[#start, #end)`. */
+  readonly #line: string;
+  readonly #start: number;
+  readonly #end: number;
   /** Where the fields are, once one was asked for; those in `msg='…'` behind the others. */
   #fields: FieldOffsets | undefined = undefined;
   /** How many of the offsets are not of fields in `msg='…'`. */
@@ -88,7 +91,9 @@ export class TextRecord implements AuditRecord {
     node: string | undefined,
     time: number,
     serial: number,
-    text: string,
+    line: string,
+    start: number,
+    end: number,
     enriched: string | undefined,
   ) {
     this.type = type.number;
@@ -96,25 +101,31 @@ export class TextRecord implements AuditRecord {
     this.node = node;
     this.time = time;
     this.serial = serial;
-    this.text = text;
+    this.#line = line;
+    this.#start = start;
+    this.#end = end;
     this.enriched = enriched;
   }
 
+  get text(): string {
+    return this.#line.slice(this.#start, this.#end);
+  }
+
   field(name: string): string | undefined {
-    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    const at = findField(this.#line, this.#fields ?? this.#scan(), name);
     return at < 0 ? undefined : this.#value(at);
   }
 
   number(name: string, radix: number): number | undefined {
     const fields = this.#fields ?? this.#scan();
-    const at = findField(this.text, fields, name);
+    const at = findField(this.#line, fields, name);
     return at < 0
       ? undefined
-      : integerAt(this.text, fields[at + VALUE]!, fields[at + VALUE_END]!, radix);
+      : integerAt(this.#line, fields[at + VALUE]!, fields[at + VALUE_END]!, radix);
   }
 
   string(name: string): string | undefined {
-    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    const at = findField(this.#line, this.#fields ?? this.#scan(), name);
     if (at < 0) return undefined;
     const value = this.#value(at);
     if (this.#isText(at, name)) return textOf(value);
@@ -123,7 +134,7 @@ export class TextRecord implements AuditRecord {
   }
 
   bytes(name: string): Uint8Array | undefined {
-    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    const at = findField(this.#line, this.#fields ?? this.#scan(), name);
     if (at < 0) return undefined;
     const value = this.#value(at);
     const bytes = this.#isText(at, name) ? latin1Bytes(value) : encodedBytes(value);
@@ -133,13 +144,13 @@ export class TextRecord implements AuditRecord {
   *fields(): Iterable<readonly [name: string, value: string]> {
     const fields = this.#fields ?? this.#scan();
     for (let at = 0; at < this.#outer; at += STRIDE) {
-      yield [this.text.slice(fields[at + NAME], fields[at + NAME_END]), this.#value(at)];
+      yield [this.#line.slice(fields[at + NAME], fields[at + NAME_END]), this.#value(at)];
     }
   }
 
   #scan(): FieldOffsets {
-    const { text } = this;
-    let count = addFields(text, 0, text.length, scratch, 0);
+    const text = this.#line;
+    let count = addFields(text, this.#start, this.#end, scratch, 0);
     this.#outer = count;
     const fields = scratch.slice(0, count);
     const message = findField(text, fields, "msg");
@@ -149,12 +160,12 @@ export class TextRecord implements AuditRecord {
   }
 
   #value(at: number): string {
-    return this.text.slice(this.#fields![at + VALUE], this.#fields![at + VALUE_END]);
+    return this.#line.slice(this.#fields![at + VALUE], this.#fields![at + VALUE_END]);
   }
 
   /** Whether the value is text as it stands. */
   #isText(at: number, name: string): boolean {
-    return this.text.charCodeAt(this.#fields![at + VALUE]! - 1) === QUOTE ||
+    return this.#line.charCodeAt(this.#fields![at + VALUE]! - 1) === QUOTE ||
       !(isEncoded(name) || this.type === AUDIT_RECORD.AUDIT_EXECVE && ARGUMENT.test(name));
   }
 }
