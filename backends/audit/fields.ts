@@ -18,7 +18,7 @@ export const NAME_END = 1;
 export const VALUE = 2;
 /** Where that ends. */
 export const VALUE_END = 3;
-/** {@linkcode hashOf} the name: most names of a record differ in it. */
+/** {@linkcode nameHash} the name: most names of a record differ in it. */
 const HASH = 4;
 
 const [SPACE, QUOTE, APOSTROPHE, COMMA] = [0x20, 0x22, 0x27, 0x2c] as const;
@@ -72,7 +72,7 @@ export function addFields(
       fields[count++] = equals;
       fields[count++] = value;
       fields[count++] = valueEnd;
-      fields[count++] = hashOf(text, name, equals);
+      fields[count++] = nameHash(text, name, equals);
     }
   }
   return count;
@@ -80,7 +80,7 @@ export function addFields(
 
 /** Where the field of that name is among the offsets, the first of several; -1 where there is none. */
 export function findField(text: string, fields: FieldOffsets, name: string): number {
-  const hash = hashOf(name, 0, name.length);
+  const hash = nameHash(name, 0, name.length);
   for (let at = 0; at < fields.length; at += STRIDE) {
     if (fields[at + HASH] === hash && text.startsWith(name, fields[at + NAME])) return at;
   }
@@ -88,7 +88,7 @@ export function findField(text: string, fields: FieldOffsets, name: string): num
 }
 
 /** Its length, first and last character: comparing the names themselves took a tenth of reading a log (measured). */
-function hashOf(text: string, start: number, end: number): number {
+export function nameHash(text: string, start: number, end: number): number {
   return (end - start) << 16 | text.charCodeAt(start) << 8 | text.charCodeAt(end - 1);
 }
 
