@@ -8,7 +8,7 @@ import type { AuditRecord } from "../backends/audit/record.ts";
 import { decodeLatin1, latin1Of } from "./audit_text.ts";
 import type { Actor } from "./event.ts";
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** `(uid_t) -1`: nobody has logged in, or there is no session. */
 const UNSET = 0xffffffff;

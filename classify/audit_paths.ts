@@ -274,7 +274,8 @@ const SLASH = 0x2f;
  * goes up from `base`, which the kernel tells without symlinks. A `..` behind another name stays.
  */
 export function joined(base: string, name: string): string {
-  const path = base === "" ? name : base === "/" ? `/${name}` : `${base}/${name}`;
+  const whole = base === "" ? name : base === "/" ? `/${name}` : `${base}/${name}`;
+  const path = whole.slice(0, endOfName(whole));
   if (isPlain(path)) return path;
   const parts = base.split("/").filter((part) => part !== "");
   let given = 0;
@@ -290,6 +291,5 @@ export function joined(base: string, name: string): string {
 }
 
 function isPlain(path: string): boolean {
-  return !path.includes("//") && !path.includes("/.") &&
-    (path.charCodeAt(path.length - 1) !== SLASH || path === "/");
+  return !path.includes("//") && !path.includes("/.");
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { bytesUnlessText, decodeText, latin1Bytes } from "../../ffi/text.ts";
+import { bytesUnlessText, decodeText, latin1Bytes, sliceable, sliceText } from "../../ffi/text.ts";
 
 /** Fields that are written so, beside the arguments of EXECVE. Others may look like hex, and are not: `ino=12`. */
 const ENCODED: ReadonlySet<string> = new Set([
@@ -72,16 +72,23 @@ function digit(code: number): number {
   return code >= 0x41 && code <= 0x46 ? code - 0x37 : -1;
 }
 
-/** UTF-8 in a string of bytes, with U+FFFD for what is none. */
-export function textOf(latin1: string): string {
-  for (let at = 0; at < latin1.length; at++) {
-    if (latin1.charCodeAt(at) >= 0x80) return decodeText(latin1Bytes(latin1));
+/** UTF-8 in the bytes that `latin1[start, end)` stands for, with U+FFFD for what is none. */
+export function textAt(latin1: string, start: number, end: number): string {
+  const text = latin1.slice(start, end);
+  for (let at = start; at < end; at++) {
+    if (latin1.charCodeAt(at) >= 0x80) return decodeText(latin1Bytes(text));
   }
-  return latin1;
+  return text;
+}
+
+/** The text of {@linkcode encodedBytes}. */
+export function encodedText(value: string): string | undefined {
+  const bytes = encodedBytes(value);
+  return bytes && sliceText(sliceable(bytes.buffer, bytes.byteOffset), 0, bytes.length);
 }
 
 /** The bytes of a bare value of an encoded field; undefined for `(null)`. What is no hex stands as it is: `?`. */
-export function encodedBytes(value: string): Uint8Array | undefined {
+export function encodedBytes(value: string): Uint8Array<ArrayBuffer> | undefined {
   return value === "(null)" ? undefined : hexBytes(value) ?? latin1Bytes(value);
 }
 

@@ -78,10 +78,15 @@ export function addFields(
   return count;
 }
 
-/** Where the field of that name is among the offsets, the first of several; -1 where there is none. */
-export function findField(text: string, fields: FieldOffsets, name: string): number {
+/** Where the field of that name is among the first `count` offsets, the first of several; -1 where there is none. */
+export function findField(
+  text: string,
+  fields: FieldOffsets,
+  count: number,
+  name: string,
+): number {
   const hash = nameHash(name, 0, name.length);
-  for (let at = 0; at < fields.length; at += STRIDE) {
+  for (let at = 0; at < count; at += STRIDE) {
     if (fields[at + HASH] === hash && text.startsWith(name, fields[at + NAME])) return at;
   }
   return -1;
