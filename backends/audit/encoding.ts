@@ -55,16 +55,21 @@ export function isEncoded(name: string): boolean {
 
 /** The bytes that `text` is the hex of, in upper case as it is always written; undefined where it is none. */
 export function hexBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const bytes = new Uint8Array(text.length >> 1);
+  return writeHex(text, bytes) ? bytes : undefined;
+}
+
+/** Writes the bytes that `text` is the hex of; false where it is none. */
+function writeHex(text: string, bytes: Uint8Array): boolean {
   const length = text.length;
-  if (length === 0 || length % 2 !== 0) return undefined;
-  const bytes = new Uint8Array(length / 2);
+  if (length === 0 || length % 2 !== 0) return false;
   for (let at = 0; at < length; at += 2) {
     const high = digit(text.charCodeAt(at));
     const low = digit(text.charCodeAt(at + 1));
-    if (high < 0 || low < 0) return undefined;
+    if (high < 0 || low < 0) return false;
     bytes[at / 2] = high << 4 | low;
   }
-  return bytes;
+  return true;
 }
 
 function digit(code: number): number {
@@ -83,9 +88,14 @@ export function textAt(latin1: string, start: number, end: number): string {
 
 /** The text of {@linkcode encodedBytes}. */
 export function encodedText(value: string): string | undefined {
+  const length = value.length / 2;
+  if (length <= short.length && writeHex(value, short)) return sliceText(short, 0, length);
   const bytes = encodedBytes(value);
-  return bytes && sliceText(sliceable(bytes.buffer, bytes.byteOffset), 0, bytes.length);
+  return bytes && decodeText(bytes);
 }
+
+/** Room for a title, of which the kernel tells 128 bytes, and for most names. */
+const short = sliceable(new ArrayBuffer(256));
 
 /** The bytes of a bare value of an encoded field; undefined for `(null)`. What is no hex stands as it is: `?`. */
 export function encodedBytes(value: string): Uint8Array<ArrayBuffer> | undefined {
