@@ -5,14 +5,10 @@
  */
 
 import type { AuditRecord } from "../backends/audit/record.ts";
+import { type AuditArch, auditArch, auditArchNamed } from "../ffi/abi/audit_arches.ts";
 import { EAGAIN, ERRNO } from "../ffi/abi/errno.ts";
 import { AT_REMOVEDIR, O_TRUNC } from "../ffi/abi/open.ts";
-import {
-  type AuditArch,
-  auditArch,
-  auditArchNamed,
-  syscallName,
-} from "../ffi/abi/syscall_names.ts";
+import { syscallName } from "../ffi/abi/syscall_names.ts";
 import type { AuditAttributes, AuditContext, AuditMetadata } from "./audit_event.ts";
 import { isDirectory, type Outcome, outcomeOf } from "./audit_kind.ts";
 import { CREAT_FLAGS, O_TMPFILE_BIT, openFlags } from "./audit_open.ts";

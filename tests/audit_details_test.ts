@@ -222,6 +222,12 @@ test("the arguments of what a process ran before are not those of what it runs",
   assert.deepEqual(login.actor!.cmdline, ["-bash"]);
 });
 
+test("a title that the kernel could not tell is none", () => {
+  const event = eventOf([call({ number: 2 }), "PROCTITLE proctitle=(null)"]);
+  assert.equal(event.attributes.title, undefined);
+  assert.equal(event.actor!.cmdline, undefined);
+});
+
 test("long arguments come in parts, over records", () => {
   const event = eventOf([
     call({ number: 59 }),
@@ -229,6 +235,16 @@ test("long arguments come in parts, over records", () => {
     'EXECVE  a1[1]=BC a2="z"',
   ]);
   assert.deepEqual(event.actor!.cmdline, ["ls", "a\u00fc", "z"]);
+  const long = "long \u00e4 ".repeat(900);
+  const hex = Buffer.from(long).toString("hex").toUpperCase();
+  for (const half of [hex.length / 2, hex.length / 2 + 2]) {
+    const words = eventOf([
+      call({ number: 59 }),
+      `EXECVE argc=3 a0="sh" a1_len=${hex.length / 2} a1[0]=${hex.slice(0, half - half % 2)}`,
+      `EXECVE a1[1]=${hex.slice(half - half % 2)} a2="4142"`,
+    ]).actor!.cmdline;
+    assert.deepEqual(words, ["sh", long, "4142"]);
+  }
   const missing = eventOf([call({ number: 59 }), 'EXECVE argc=3 a0="ls" a2="z"']);
   assert.equal(missing.actor!.cmdline, undefined);
 });

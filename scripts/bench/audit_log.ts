@@ -5,7 +5,7 @@
  * @module
  */
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -44,7 +44,9 @@ function event(serial: number): string[] {
     record(
       "SYSCALL",
       `arch=c000003e syscall=${number} success=yes exit=0 ${args} items=${items} ppid=900 ` +
-        `pid=${1000 + serial % 30_000} auid=1000 uid=1000 gid=1000 euid=1000 suid=1000 fsuid=1000 egid=1000 ` +
+        `pid=${
+          1000 + serial % 30_000
+        } auid=1000 uid=1000 gid=1000 euid=1000 suid=1000 fsuid=1000 egid=1000 ` +
         `sgid=1000 fsgid=1000 tty=pts1 ses=7 comm="make" exe="/usr/bin/make" subj=unconfined ` +
         `key="sources"\x1DARCH=x86_64 SYSCALL=call AUID="ada" UID="ada" GID="ada" EUID="ada" SUID="ada" ` +
         `FSUID="ada" EGID="ada" SGID="ada" FSGID="ada"`,
@@ -52,7 +54,9 @@ function event(serial: number): string[] {
   const path = (item: number, name: string, mode: string, nametype: string) =>
     record(
       "PATH",
-      `item=${item} name="${name}" inode=${100_000 + serial % 5000} dev=fd:01 mode=${mode} ouid=1000 ` +
+      `item=${item} name="${name}" inode=${
+        100_000 + serial % 5000
+      } dev=fd:01 mode=${mode} ouid=1000 ` +
         `ogid=1000 rdev=00:00 nametype=${nametype} cap_fp=0 cap_fi=0 cap_fe=0 cap_fver=0 ` +
         `cap_frootid=0\x1DOUID="ada" OGID="ada"`,
     );
