@@ -9,6 +9,7 @@ import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 import { FAN_DENY } from "../ffi/abi/fanotify.ts";
 import { isOwnTitle, type Mutable, readActor, readArguments, readTitle } from "./audit_actor.ts";
 import { archOf, type Draft, nameOf, NOTHING, type Placed, readCall } from "./audit_call.ts";
+import { socketAddress } from "./audit_address.ts";
 import type { AuditAttributes, AuditContext, AuditEvent } from "./audit_event.ts";
 import { readFields, resultOf } from "./audit_fields.ts";
 import { type AuditPath, readPath, resolvePaths, spelling } from "./audit_paths.ts";
@@ -44,6 +45,9 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
       fields: readFields(record),
     }));
   }
+  const saddr = others.find(({ name }) => name === "SOCKADDR")?.field("saddr");
+  const address = saddr && socketAddress(saddr);
+  if (address) attributes.address = address;
   const verdict = sorted.fanotify && readVerdict(sorted.fanotify);
   if (verdict !== undefined) attributes.fanotify = verdict;
   const { kind, path, pathBytes, isDirectory, source } = outcome;

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
 import { decodeLine } from "../backends/audit/decode.ts";
-import { socketAddress } from "../backends/audit/socket_address.ts";
+import { socketAddress } from "../classify/audit_address.ts";
 import { readArguments, readTitle } from "../classify/audit_actor.ts";
 import { encodeText } from "../ffi/text.ts";
 import { TemporaryDirectory } from "./runtime.ts";

@@ -7,7 +7,7 @@ import test from "node:test";
 import { decodeLine, decodeMessage } from "../backends/audit/decode.ts";
 import type { AuditRecord } from "../backends/audit/record.ts";
 import { recordType, recordTypeOf } from "../backends/audit/record_types.ts";
-import { socketAddress } from "../backends/audit/socket_address.ts";
+import { socketAddress } from "../classify/audit_address.ts";
 import { encodeText } from "../ffi/text.ts";
 
 /** Hex as the kernel writes it. */

@@ -401,6 +401,19 @@ test("a socket without a path is no file", () => {
   assert.equal(refused.attributes.unresolved, undefined);
 });
 
+test("the address of a socket is told", () => {
+  const addressOf = (saddr: string) =>
+    eventOf([call({ number: 42 }), `SOCKADDR saddr=${saddr}`]).attributes.address;
+  assert.deepEqual(addressOf("020000507F0000010000000000000000"), {
+    family: 2,
+    address: "127.0.0.1",
+    port: 80,
+  });
+  const { address } = auditEvent(calls.get("bind")!).attributes;
+  assert.deepEqual(address, { family: 1, address: "sock" });
+  assert.equal(addressOf("127.0.0.1"), undefined);
+});
+
 test("a call that the process did not return from is neither done nor failed", () => {
   const record = call({ number: 83 }).replace("success=yes exit=0 ", "");
   const event = eventOf([record, 'CWD cwd="/d"', FILE.replace("NORMAL", "CREATE")]);

@@ -10,7 +10,7 @@ import { Assembly } from "../backends/audit/assembly.ts";
 import { DispatchStream } from "../backends/audit/audisp.ts";
 import { decodeLine } from "../backends/audit/decode.ts";
 import type { AuditRecord } from "../backends/audit/record.ts";
-import { socketAddress } from "../backends/audit/socket_address.ts";
+import { socketAddress } from "../classify/audit_address.ts";
 import { readArguments, readTitle } from "../classify/audit_actor.ts";
 import { seed, wholeNumbers } from "./random.ts";
 
