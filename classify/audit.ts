@@ -7,11 +7,12 @@
 import { Buffer } from "node:buffer";
 import type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 import { FAN_DENY } from "../ffi/abi/fanotify.ts";
-import { isOwnTitle, readActor, readArguments, readTitle } from "./audit_actor.ts";
+import { isOwnTitle, type Mutable, readActor, readArguments, readTitle } from "./audit_actor.ts";
 import { archOf, type Draft, nameOf, NOTHING, type Placed, readCall } from "./audit_call.ts";
+import { socketAddress } from "./audit_address.ts";
 import type { AuditAttributes, AuditContext, AuditEvent } from "./audit_event.ts";
 import { readFields, resultOf } from "./audit_fields.ts";
-import { type AuditPath, numberOf, readPath, resolvePaths, spelling } from "./audit_paths.ts";
+import { type AuditPath, readPath, resolvePaths, spelling } from "./audit_paths.ts";
 import { type SortedRecords, sortRecords } from "./audit_sorted.ts";
 import { type Actor, FileEvent } from "./event.ts";
 
@@ -27,6 +28,10 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   const attributes: Draft = { serial: records.serial, type: main?.name ?? "" };
   if (records.node !== undefined) attributes.node = records.node;
   if (!records.isComplete) attributes.incomplete = true;
+  // All that is asked of a record at once: the next one's fields take the place of its own.
+  const key = main?.string("key") ?? sorted.syscall?.string("key");
+  const doer = sorted.syscall ?? main;
+  const actor = doer && readActor(doer, context.pid);
   const isCall = main !== undefined && (main === sorted.syscall || main === sorted.uring[0]);
   const outcome: Placed = main === undefined
     ? NOTHING
@@ -40,6 +45,9 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
       fields: readFields(record),
     }));
   }
+  const saddr = others.find(({ name }) => name === "SOCKADDR")?.field("saddr");
+  const address = saddr && socketAddress(saddr);
+  if (address) attributes.address = address;
   const verdict = sorted.fanotify && readVerdict(sorted.fanotify);
   if (verdict !== undefined) attributes.fanotify = verdict;
   const { kind, path, pathBytes, isDirectory, source } = outcome;
@@ -56,7 +64,8 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
     event.from = source.path;
     if (source.pathBytes !== undefined) event.fromBytes = source.pathBytes;
   }
-  const actor = readDoer(sorted, main, attributes, context);
+  if (key !== undefined) attributes.keys = key.split(KEY_SEPARATOR);
+  tellMore(sorted, main, attributes, actor);
   if (actor !== undefined) event.actor = actor;
   event.attributes = attributes;
   return event as FileEvent & AuditEvent;
@@ -121,24 +130,19 @@ function readOther(
 /** Stands between the keys of a rule that has several. */
 const KEY_SEPARATOR = "\x01";
 
-/** Who did it, with the call and the arguments. */
-function readDoer(
+/** What is known of who did it beyond the record that names the process: the call and the arguments. */
+function tellMore(
   sorted: SortedRecords,
   main: AuditRecord | undefined,
   attributes: Draft,
-  { pid }: AuditContext,
-): Actor | undefined {
-  const record = sorted.syscall ?? main;
-  if (record === undefined) return undefined;
-  const key = main?.string("key") ?? sorted.syscall?.string("key");
-  if (key !== undefined) attributes.keys = key.split(KEY_SEPARATOR);
-  const actor = readActor(record, pid);
+  actor: Mutable<Actor> | undefined,
+): void {
   const title = sorted.title && readTitle(sorted.title);
   if (title !== undefined) {
     attributes.title = title.arguments;
     if (title.truncated) attributes.truncated = true;
   }
-  if (actor === undefined) return undefined;
+  if (actor === undefined) return;
   const { fields, syscall } = attributes;
   if (fields !== undefined) {
     const tty = fields["terminal"];
@@ -152,7 +156,6 @@ function readDoer(
   else if (title !== undefined && sorted.arguments.length === 0 && isOwnTitle(title, actor)) {
     actor.cmdline = title.arguments;
   }
-  return actor;
 }
 
 function isSaid(value: string | undefined): value is string {
@@ -161,11 +164,11 @@ function isSaid(value: string | undefined): value is string {
 
 /** What fanotify's listener answered: `resp`, and since 6.3 which rule and whom it trusts. */
 function readVerdict(record: AuditRecord): AuditAttributes["fanotify"] | undefined {
-  const bits = numberOf(record.field("resp"), 10);
+  const bits = record.number("resp", 10);
   if (bits === undefined) return undefined;
   const response = (bits & FAN_DENY) !== 0 ? "deny" : "allow";
   if (record.field("fan_type") !== "1") return { response };
-  const rule = numberOf(record.field("fan_info"), 16);
+  const rule = record.number("fan_info", 16);
   const subjectTrust = trustOf(record.field("subj_trust"));
   const objectTrust = trustOf(record.field("obj_trust"));
   return {

@@ -6,10 +6,9 @@
 
 import type { AuditRecord } from "../backends/audit/record.ts";
 import { decodeLatin1, latin1Of } from "./audit_text.ts";
-import { numberOf } from "./audit_paths.ts";
 import type { Actor } from "./event.ts";
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** `(uid_t) -1`: nobody has logged in, or there is no session. */
 const UNSET = 0xffffffff;
@@ -19,18 +18,18 @@ export function readActor(
   record: AuditRecord,
   own: number | undefined,
 ): Mutable<Actor> | undefined {
-  const pid = numberOf(record.field("pid"), 10);
+  const pid = record.number("pid", 10);
   if (pid === undefined) return undefined;
   const actor: Mutable<Actor> = { pid, self: pid === own, confidence: "exact" };
-  const ppid = numberOf(record.field("ppid"), 10);
+  const ppid = record.number("ppid", 10);
   if (ppid !== undefined) actor.ppid = ppid;
-  const uid = idOf(record.field("euid") ?? record.field("uid"));
+  const uid = idOf(record, record.field("euid") === undefined ? "uid" : "euid");
   if (uid !== undefined) actor.uid = uid;
-  const gid = idOf(record.field("egid") ?? record.field("gid"));
+  const gid = idOf(record, record.field("egid") === undefined ? "gid" : "egid");
   if (gid !== undefined) actor.gid = gid;
-  const loginUid = idOf(record.field("auid"));
+  const loginUid = idOf(record, "auid");
   if (loginUid !== undefined) actor.loginUid = loginUid;
-  const session = idOf(record.field("ses"));
+  const session = idOf(record, "ses");
   if (session !== undefined) actor.session = session;
   const tty = record.field("tty");
   if (tty !== undefined && tty !== "(none)" && tty !== "?") actor.tty = tty;
@@ -41,8 +40,8 @@ export function readActor(
   return actor;
 }
 
-function idOf(text: string | undefined): number | undefined {
-  const id = numberOf(text, 10);
+function idOf(record: AuditRecord, field: string): number | undefined {
+  const id = record.number(field, 10);
   return id === UNSET || id === -1 ? undefined : id; // old kernels write the session as -1
 }
 
@@ -90,7 +89,7 @@ function baseName(path: string): string {
  * a2[0]=… a2[1]=…`, over several records if need be. Undefined where one is missing.
  */
 export function readArguments(records: readonly AuditRecord[]): readonly string[] | undefined {
-  const count = numberOf(records[0]?.field("argc"), 10);
+  const count = records[0]?.number("argc", 10);
   if (count === undefined) return undefined;
   const found: string[] = [];
   const parts = new Map<number, string>();

@@ -5,14 +5,10 @@
  */
 
 import type { AuditRecord } from "../backends/audit/record.ts";
+import { type AuditArch, auditArch, auditArchNamed } from "../ffi/abi/audit_arches.ts";
 import { EAGAIN, ERRNO } from "../ffi/abi/errno.ts";
 import { AT_REMOVEDIR, O_TRUNC } from "../ffi/abi/open.ts";
-import {
-  type AuditArch,
-  auditArch,
-  auditArchNamed,
-  syscallName,
-} from "../ffi/abi/syscall_names.ts";
+import { syscallName } from "../ffi/abi/syscall_names.ts";
 import type { AuditAttributes, AuditContext, AuditMetadata } from "./audit_event.ts";
 import { isDirectory, type Outcome, outcomeOf } from "./audit_kind.ts";
 import { CREAT_FLAGS, O_TMPFILE_BIT, openFlags } from "./audit_open.ts";
@@ -20,7 +16,6 @@ import { type Call, callOf, SETFLAGS, URING_CALLS } from "./audit_operation.ts";
 import {
   type AuditPath,
   type Bases,
-  numberOf,
   readPath,
   resolvePaths,
   type Spelling,
@@ -246,7 +241,7 @@ function readResult(
   const success = record.field("success");
   if (success !== "yes" && success !== "no") return; // a call that the process did not return from
   attributes.success = success === "yes";
-  const exit = numberOf(record.field("exit"), 10);
+  const exit = record.number("exit", 10);
   if (exit === undefined) return;
   attributes.exit = exit;
   if (success === "yes" || exit >= 0) return;
@@ -273,7 +268,7 @@ function flagsOf(
   openat2: AuditRecord | undefined,
 ): number | undefined {
   if (call?.operation !== "open") return undefined;
-  if (openat2 !== undefined) return numberOf(openat2.field("oflag"), 8);
+  if (openat2 !== undefined) return openat2.number("oflag", 8);
   if (name === "creat") return CREAT_FLAGS;
   return call.flags === undefined || args === undefined ? undefined : low(args[call.flags]!);
 }
@@ -291,7 +286,7 @@ function basesOf(
     (place === undefined || args[place]!.endsWith(AT_FDCWD));
   const old = isCwd(call?.dirfd);
   const second = call?.newDirfd === undefined ? old : isCwd(call.newDirfd);
-  const resolve = numberOf(openat2?.field("resolve"), 16) ?? 0;
+  const resolve = openat2?.number("resolve", 16) ?? 0;
   // Each of two that change places is told as created and as deleted.
   const both = old && second;
   return {

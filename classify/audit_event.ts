@@ -5,6 +5,7 @@
  */
 
 import type { AuditRecords } from "../backends/audit/record.ts";
+import type { SocketAddress } from "./audit_address.ts";
 import type { AuditFields } from "./audit_fields.ts";
 import type { AuditPath, Resolve } from "./audit_paths.ts";
 import type { Attributes, WatchEvent } from "./event.ts";
@@ -80,6 +81,8 @@ export interface AuditAttributes extends Attributes {
     readonly subjectTrust?: boolean;
     readonly objectTrust?: boolean;
   };
+  /** Of a call on a socket: the address that it gave, or got. */
+  readonly address?: SocketAddress;
   /** What an event says that is about no system call. */
   readonly fields?: AuditFields;
   /** What other records of the event say. */

@@ -44,18 +44,21 @@ const OWN: Readonly<Record<string, readonly string[]>> = {
   ppc64: POWER,
 };
 
-const memo = new Map<string, readonly string[]>();
+/** What was found before, by the architecture's order of bits. */
+const memo = new Map<readonly string[], Map<number, readonly string[]>>();
 
 /** More than programs use; a forged log has not more either. */
 const REMEMBERED = 1024;
 
 /** The names of what is set in `flags`, the access mode first. `table` is that of the architecture's calls. */
 export function openFlags(flags: number, table: string): readonly string[] {
-  const key = `${table} ${flags}`;
-  let names = memo.get(key);
+  const own = OWN[table] ?? GENERIC;
+  let known = memo.get(own);
+  if (known === undefined) memo.set(own, known = new Map());
+  let names = known.get(flags);
   if (names === undefined) {
-    names = namesOf(flags, OWN[table] ?? GENERIC);
-    if (memo.size < REMEMBERED) memo.set(key, names);
+    names = namesOf(flags, own);
+    if (known.size < REMEMBERED) known.set(flags, names);
   }
   return names;
 }

@@ -90,9 +90,9 @@ export function readPath(record: AuditRecord): AuditPath {
   if (Number.isSafeInteger(number)) path.inode = number;
   else if (/^\d+$/.test(inode)) path.inode = BigInt(inode);
   setIfKnown(path, "device", deviceOf(record.field("dev")));
-  setIfKnown(path, "mode", numberOf(record.field("mode"), 8));
-  setIfKnown(path, "uid", numberOf(record.field("ouid"), 10));
-  setIfKnown(path, "gid", numberOf(record.field("ogid"), 10));
+  setIfKnown(path, "mode", record.number("mode", 8));
+  setIfKnown(path, "uid", record.number("ouid", 10));
+  setIfKnown(path, "gid", record.number("ogid", 10));
   const rdev = record.field("rdev");
   if (rdev !== "00:00") setIfKnown(path, "rdev", deviceOf(rdev));
   readCapabilities(record, path);
@@ -112,9 +112,9 @@ function readCapabilities(record: AuditRecord, path: AuditPath): void {
   const permitted = record.field("cap_fp");
   if (permitted === undefined) return;
   const inheritable = record.field("cap_fi") ?? "0";
-  const version = numberOf(record.field("cap_fver"), 16) ?? 0;
-  if (version === 0 && !/[1-9a-f]/.test(permitted) && !/[1-9a-f]/.test(inheritable)) return;
-  const rootId = numberOf(record.field("cap_frootid"), 10);
+  const version = record.number("cap_fver", 16) ?? 0;
+  if (version === 0 && isZero(permitted) && isZero(inheritable)) return;
+  const rootId = record.number("cap_frootid", 10);
   path.capabilities = {
     permitted: `0x${permitted}`,
     inheritable: `0x${inheritable}`,
@@ -124,11 +124,8 @@ function readCapabilities(record: AuditRecord, path: AuditPath): void {
   };
 }
 
-/** A number that is wholly one. */
-export function numberOf(text: string | undefined, radix: number): number | undefined {
-  if (text === undefined) return undefined;
-  const number = parseInt(text, radix);
-  return Number.isNaN(number) ? undefined : number;
+function isZero(hex: string): boolean {
+  return hex === "0" || !/[1-9a-f]/.test(hex);
 }
 
 /** The devices met last: a log has few. */
@@ -277,7 +274,8 @@ const SLASH = 0x2f;
  * goes up from `base`, which the kernel tells without symlinks. A `..` behind another name stays.
  */
 export function joined(base: string, name: string): string {
-  const path = base === "" ? name : base === "/" ? `/${name}` : `${base}/${name}`;
+  const whole = base === "" ? name : base === "/" ? `/${name}` : `${base}/${name}`;
+  const path = whole.slice(0, endOfName(whole));
   if (isPlain(path)) return path;
   const parts = base.split("/").filter((part) => part !== "");
   let given = 0;
@@ -293,6 +291,5 @@ export function joined(base: string, name: string): string {
 }
 
 function isPlain(path: string): boolean {
-  return !path.includes("//") && !path.includes("/.") &&
-    (path.charCodeAt(path.length - 1) !== SLASH || path === "/");
+  return !path.includes("//") && !path.includes("/.");
 }

@@ -23,6 +23,7 @@ export type {
   AuditMetadata,
   AuxiliaryRecord,
 } from "./audit_event.ts";
+export type { SocketAddress } from "./audit_address.ts";
 export type { AuditFields } from "./audit_fields.ts";
 export type { AuditPath, Resolve } from "./audit_paths.ts";
 export type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";

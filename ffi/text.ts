@@ -74,7 +74,7 @@ export function latin1Text(bytes: Uint8Array<ArrayBuffer>, length: number): stri
 }
 
 /** The bytes of {@linkcode latin1Text}. */
-export function latin1Bytes(text: string): Uint8Array {
+export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
   return Buffer.from(text, "latin1");
 }
 

@@ -1,5 +1,6 @@
 /**
- * Measures sentinode against the least that C can do, on the same work in the same run, and prints ratios.
+ * Measures sentinode against the least that C can do, on the same work in the same run, and prints ratios; reading audit
+ * logs, against ausearch(8) by the time of the processor.
  *
  *     deno task bench                 everything, a few minutes, as root
  *     deno task bench --json FILE     and the numbers as JSON
@@ -15,6 +16,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { auditSeconds, ausearchSeconds, hasAusearch, writeAuditLog } from "./bench/audit_log.ts";
 import { measureOpens, measureWork } from "./bench/guarded.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -154,6 +156,28 @@ function walk(directory: string): void {
   }
 }
 
+/** All events of an audit log of a million records, beside ausearch(8), which makes a table of them. */
+function readLog(scratch: string): void {
+  if (!hasAusearch) {
+    process.stdout.write("audit() of a log: not measured, for there is no ausearch (auditd)\n");
+    return;
+  }
+  const log = join(scratch, "audit.log");
+  const events = writeAuditLog(log, 1_000_000);
+  const best = (measure: () => number) => Math.min(...Array.from({ length: ROUNDS }, measure));
+  const seconds = best(() => ausearchSeconds(log));
+  results["ausearch (s)"] = seconds;
+  process.stdout.write(`ausearch       1,000,000 records: ${seconds.toFixed(2)} s\n`);
+  for (const [runtime, command] of Object.entries(RUNTIMES)) {
+    const taken = best(() => auditSeconds(command, log, events));
+    results[`${runtime} audit of a log (s)`] = taken;
+    process.stdout.write(
+      `${runtime} audit()`.padEnd(14) +
+        ` 1,000,000 records: ${taken.toFixed(2)} s, ${(taken / seconds).toFixed(2)} of ausearch\n`,
+    );
+  }
+}
+
 const scratch = mkdtempSync(join(tmpdir(), "sentinode-bench-"));
 const directory = join(scratch, "tmpfs");
 mkdirSync(directory);
@@ -162,6 +186,7 @@ try {
   await throughput(directory, scratch);
   setUp(directory);
   walk(directory);
+  readLog(scratch);
   await measureOpens(directory, (name) => compile(name, scratch), RUNTIMES, results);
   await measureWork(directory, scratch, RUNTIMES, results);
 } finally {

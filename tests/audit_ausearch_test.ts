@@ -8,9 +8,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
-import { execArguments, processTitle } from "../backends/audit/arguments.ts";
 import { decodeLine } from "../backends/audit/decode.ts";
-import { socketAddress } from "../backends/audit/socket_address.ts";
+import { socketAddress } from "../classify/audit_address.ts";
+import { readArguments, readTitle } from "../classify/audit_actor.ts";
 import { encodeText } from "../ffi/text.ts";
 import { TemporaryDirectory } from "./runtime.ts";
 
@@ -80,10 +80,10 @@ test("arguments and a title", skip, () => {
     `a${index}=${/^[!#-~]+$/.test(word) ? `"${word}"` : hex(word)}`
   );
   const line = `type=EXECVE ${AT} argc=${words.length} ${fields.join(" ")}`;
-  assert.deepEqual(execArguments([decodeLine(line)!]), { arguments: words, isComplete: true });
+  assert.deepEqual(readArguments([decodeLine(line)!]), words);
   const shown = words.map((word, index) => `a${index}=${word}`).join(" ");
   assert.ok(interpreted(line).includes(shown), interpreted(line));
   const title = `type=PROCTITLE ${AT} proctitle=${hex(words.join("\0"))}`;
-  assert.deepEqual(processTitle(decodeLine(title)!), words);
+  assert.deepEqual(readTitle(decodeLine(title)!)?.arguments, words);
   assert.ok(interpreted(title).includes(`proctitle=${words.join(" ")}`), interpreted(title));
 });

@@ -4,11 +4,10 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { execArguments, processTitle } from "../backends/audit/arguments.ts";
 import { decodeLine, decodeMessage } from "../backends/audit/decode.ts";
 import type { AuditRecord } from "../backends/audit/record.ts";
 import { recordType, recordTypeOf } from "../backends/audit/record_types.ts";
-import { socketAddress } from "../backends/audit/socket_address.ts";
+import { socketAddress } from "../classify/audit_address.ts";
 import { encodeText } from "../ffi/text.ts";
 
 /** Hex as the kernel writes it. */
@@ -262,41 +261,6 @@ test("a device mapper's message is between apostrophes", () => {
   const control = record(`type=DM_CTRL ${AT}: module=linear error_msg='no such' res=0`);
   assert.equal(control.field("error_msg"), "no such");
   assert.equal(control.field("res"), "0");
-});
-
-test("a title is cut into arguments", () => {
-  const title = (value: string) => processTitle(record(`type=PROCTITLE ${AT}: proctitle=${value}`));
-  assert.deepEqual(title('"bash"'), ["bash"]);
-  assert.deepEqual(title(hex("rm\0-r\0a b")), ["rm", "-r", "a b"]);
-  assert.deepEqual(title(hex("rm\0")), ["rm"]);
-  assert.equal(title("(null)"), undefined);
-});
-
-test("arguments of several records and pieces become whole", () => {
-  const long = "long ä ".repeat(900);
-  const half = hex(long).length / 2;
-  const at = half - half % 2; // between two bytes, maybe within a character
-  const records = [
-    record(SYSCALL),
-    record(
-      `type=EXECVE ${AT}: argc=3 a0="sh" a1_len=${hex(long).length / 2} a1[0]=${
-        hex(long).slice(0, at)
-      }`,
-    ),
-    record(`type=EXECVE ${AT}: a1[1]=${hex(long).slice(at)} a2="4142"`),
-  ];
-  assert.deepEqual(execArguments(records), { arguments: ["sh", long, "4142"], isComplete: true });
-  assert.deepEqual(execArguments(records.slice(0, 2)), {
-    arguments: ["sh", execArguments(records.slice(0, 2))!.arguments[1]],
-    isComplete: false,
-  });
-  assert.ok(long.startsWith(execArguments(records.slice(0, 2))!.arguments[1]!.slice(0, -1)));
-  assert.equal(execArguments([record(SYSCALL)]), undefined);
-});
-
-test("a missing argument ends the list", () => {
-  const record3 = record(`type=EXECVE ${AT}: argc=3 a0="sh" a2="x"`);
-  assert.deepEqual(execArguments([record3]), { arguments: ["sh"], isComplete: false });
 });
 
 test("addresses of both byte orders", () => {

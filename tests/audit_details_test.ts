@@ -222,6 +222,12 @@ test("the arguments of what a process ran before are not those of what it runs",
   assert.deepEqual(login.actor!.cmdline, ["-bash"]);
 });
 
+test("a title that the kernel could not tell is none", () => {
+  const event = eventOf([call({ number: 2 }), "PROCTITLE proctitle=(null)"]);
+  assert.equal(event.attributes.title, undefined);
+  assert.equal(event.actor!.cmdline, undefined);
+});
+
 test("long arguments come in parts, over records", () => {
   const event = eventOf([
     call({ number: 59 }),
@@ -229,6 +235,16 @@ test("long arguments come in parts, over records", () => {
     'EXECVE  a1[1]=BC a2="z"',
   ]);
   assert.deepEqual(event.actor!.cmdline, ["ls", "a\u00fc", "z"]);
+  const long = "long \u00e4 ".repeat(900);
+  const hex = Buffer.from(long).toString("hex").toUpperCase();
+  for (const half of [hex.length / 2, hex.length / 2 + 2]) {
+    const words = eventOf([
+      call({ number: 59 }),
+      `EXECVE argc=3 a0="sh" a1_len=${hex.length / 2} a1[0]=${hex.slice(0, half - half % 2)}`,
+      `EXECVE a1[1]=${hex.slice(half - half % 2)} a2="4142"`,
+    ]).actor!.cmdline;
+    assert.deepEqual(words, ["sh", long, "4142"]);
+  }
   const missing = eventOf([call({ number: 59 }), 'EXECVE argc=3 a0="ls" a2="z"']);
   assert.equal(missing.actor!.cmdline, undefined);
 });
@@ -383,6 +399,19 @@ test("a socket without a path is no file", () => {
   assert.deepEqual([refused.kind, refused.path], ["other", ""]);
   assert.equal(refused.attributes.failed?.code, "ECONNREFUSED");
   assert.equal(refused.attributes.unresolved, undefined);
+});
+
+test("the address of a socket is told", () => {
+  const addressOf = (saddr: string) =>
+    eventOf([call({ number: 42 }), `SOCKADDR saddr=${saddr}`]).attributes.address;
+  assert.deepEqual(addressOf("020000507F0000010000000000000000"), {
+    family: 2,
+    address: "127.0.0.1",
+    port: 80,
+  });
+  const { address } = auditEvent(calls.get("bind")!).attributes;
+  assert.deepEqual(address, { family: 1, address: "sock" });
+  assert.equal(addressOf("127.0.0.1"), undefined);
 });
 
 test("a call that the process did not return from is neither done nor failed", () => {

@@ -6,12 +6,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import test from "node:test";
-import { execArguments, processTitle } from "../backends/audit/arguments.ts";
 import { Assembly } from "../backends/audit/assembly.ts";
 import { DispatchStream } from "../backends/audit/audisp.ts";
 import { decodeLine } from "../backends/audit/decode.ts";
 import type { AuditRecord } from "../backends/audit/record.ts";
-import { socketAddress } from "../backends/audit/socket_address.ts";
+import { socketAddress } from "../classify/audit_address.ts";
+import { readArguments, readTitle } from "../classify/audit_actor.ts";
 import { seed, wholeNumbers } from "./random.ts";
 
 const AT = "msg=audit(1767225600.042:4711):";
@@ -69,9 +69,9 @@ function use(record: AuditRecord): void {
     record.bytes(name);
     socketAddress(value);
   }
-  processTitle(record);
-  const exec = execArguments([record, record]);
-  assert.ok(exec === undefined || exec.arguments.length <= fields.length);
+  readTitle(record);
+  const words = readArguments([record, record]);
+  assert.ok(words === undefined || words.length <= fields.length);
 }
 
 test(`mutated lines, seed ${seed}`, () => {

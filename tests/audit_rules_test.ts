@@ -25,7 +25,7 @@ import {
   keysOf,
 } from "../backends/audit/rules.ts";
 import { decodeStatus, encodeSettings } from "../backends/audit/status.ts";
-import { flagRules, TREE_SYSCALLS, treeRules } from "../backends/audit/tree_rules.ts";
+import { flagRules, treeRules } from "../backends/audit/tree_rules.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 
 function rule(...fields: readonly AuditField[]): AuditRule {
@@ -160,33 +160,30 @@ test("the rules of a tree", () => {
   ]);
 });
 
-const NAMES = {
-  open: "open",
-  openat: "openat",
-  ioctl: "ioctl",
-} as const;
-
-for (const [machine, numbers] of Object.entries(TREE_SYSCALLS)) {
+for (const machine of ["x86_64", "i386", "aarch64", "arm"]) {
   test(`the system calls of ${machine} are those of ausyscall`, {
     skip: isInstalled("ausyscall") ? false : "ausyscall is not installed",
   }, () => {
-    const table = new Map(
-      execFileSync("ausyscall", [machine, "--dump"], { encoding: "utf8" }).split("\n").slice(1)
-        .map((line) => line.split("\t") as [string, string])
-        .map(([number, name]) => [name, Number(number)]),
+    const dump = execFileSync("ausyscall", [machine, "--dump"], { encoding: "utf8" });
+    const names = new Map(
+      dump.split("\n").slice(1).map((line) => line.split("\t"))
+        .map(([number, name = ""]) => [Number(number), name] as const),
     );
-    for (const [member, name] of Object.entries(NAMES)) {
-      assert.equal(numbers[member as keyof typeof NAMES], table.get(name), name);
+    const callsOf = (rules: readonly AuditRule[], end: string) =>
+      rules.filter(({ fields }) => String(fields.at(-1)!.value).endsWith(end))
+        .flatMap(({ syscalls }) => syscalls as readonly number[]);
+    const rules = treeRules("/srv", true, "k", [machine]);
+    for (const call of callsOf(rules, ":open")) assert.match(names.get(call)!, /^open(at)?$/);
+    for (const call of callsOf(flagRules("k", [machine]), ":flags")) {
+      assert.equal(names.get(call), "ioctl");
     }
-    const times = [...table].filter(([name]) =>
-      /^(utime|utimes|futimesat|utimensat\w*)$/.test(name)
-    );
-    const found = times.map(([, number]) => number);
-    for (const number of found) assert(numbers.times.includes(number), `${number}`);
-    assert.deepEqual(
-      numbers.times.filter((number) => !found.includes(number) && number !== 412),
-      [],
-    );
+    const told = callsOf(rules, ":times");
+    for (const [number, name] of names) {
+      // Programs of ARM's old ABI alone have utime, and ausyscall does not know utimensat_time64 of all.
+      if (machine === "arm" && name === "utime") continue;
+      const isOfTimes = /^(utime|utimes|futimesat|utimensat\w*)$/.test(name);
+      assert.equal(told.includes(number), isOfTimes || number === 412 && told.includes(412), name);
+    }
   });
 }
 

@@ -3,13 +3,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import test from "node:test";
-import {
-  AUDIT_ARCHES,
-  auditArch,
-  auditArchNamed,
-  syscallName,
-  syscallNumber,
-} from "../ffi/abi/syscall_names.ts";
+import { AUDIT_ARCHES, auditArch, auditArchNamed } from "../ffi/abi/audit_arches.ts";
+import { syscallName, syscallNumber } from "../ffi/abi/syscall_names.ts";
 import { SYSCALL_TABLES } from "../ffi/abi/syscall_table.ts";
 import { includeDirectory, readTable, SOURCES } from "../scripts/syscall_table.ts";
 

@@ -35,7 +35,9 @@ export class Assembly {
   readonly #timeout: number;
   readonly #limit: number;
   /** Events under way, in the order of their first records. */
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Set<Pending>();
+  /** The same by serial: the latest, which knows the one before. Machines, and boots, count for themselves. */
+  readonly #bySerial = new Map<number, Pending>();
   /** The event of the last record: the next is most often of the same. */
   #last: Pending | undefined;
   #done: Pending[] = [];
@@ -56,7 +58,7 @@ export class Assembly {
   /** When, by the clock, the oldest event under way will be given up; undefined while there is none, and for logs. */
   get due(): number | undefined {
     if (!this.#isLive) return undefined;
-    for (const event of this.#pending.values()) return event.since + this.#timeout;
+    for (const event of this.#pending) return event.since + this.#timeout;
     return undefined;
   }
 
@@ -70,20 +72,22 @@ export class Assembly {
     const last = this.#last;
     let event = last !== undefined && last.has(record) ? last : undefined;
     if (event === undefined) {
-      const key = `${record.serial} ${record.time} ${record.node ?? ""}`;
-      event = this.#pending.get(key);
+      event = this.#bySerial.get(record.serial);
+      while (event !== undefined && !event.has(record)) event = event.before;
       if (event === undefined) {
         this.#gaps?.see(record, now);
         if (!this.#isLive) this.#giveUpBefore(record);
         // Of an event that PROCTITLE has ended.
         if (record.type === AUDIT_RECORD.AUDIT_EOE) return;
-        event = new Pending(key, record, this.#isLive ? now : record.time);
+        event = new Pending(record, this.#isLive ? now : record.time);
         if (comesAlone(record.type)) {
           event.records.push(record);
           this.#finish(event, true);
           return;
         }
-        this.#pending.set(key, event);
+        this.#pending.add(event);
+        event.before = this.#bySerial.get(record.serial);
+        this.#bySerial.set(record.serial, event);
         if (this.#pending.size > this.#limit) this.#giveUpOldest();
       }
       this.#last = event;
@@ -99,7 +103,7 @@ export class Assembly {
   /** The events that are done by `now`: as far as they are known, in the order of their serials. */
   take(now: number): AuditRecords[] {
     if (this.#isLive) {
-      for (const event of this.#pending.values()) {
+      for (const event of this.#pending) {
         if (now - event.since < this.#timeout) break;
         this.#finish(event, false);
       }
@@ -112,7 +116,7 @@ export class Assembly {
 
   /** What is left at the end of a log, or of the stream. */
   flush(): AuditRecords[] {
-    for (const event of this.#pending.values()) this.#finish(event, false);
+    for (const event of this.#pending) this.#finish(event, false);
     const done = this.#done;
     this.#done = [];
     return done;
@@ -120,7 +124,7 @@ export class Assembly {
 
   /** The time of a log is that of its records: what of this machine is older by the timeout has ended. */
   #giveUpBefore(record: AuditRecord): void {
-    for (const event of this.#pending.values()) {
+    for (const event of this.#pending) {
       if (event.node !== record.node) continue;
       // Either way: a clock may have been put back.
       if (Math.abs(record.time - event.time) <= this.#timeout) break;
@@ -129,14 +133,14 @@ export class Assembly {
   }
 
   #giveUpOldest(): void {
-    for (const event of this.#pending.values()) {
+    for (const event of this.#pending) {
       this.#finish(event, false);
       break;
     }
   }
 
   #finish(event: Pending, isComplete: boolean): void {
-    this.#pending.delete(event.key);
+    if (this.#pending.delete(event)) this.#forget(event);
     if (this.#last === event) this.#last = undefined;
     event.isComplete = isComplete;
     const done = this.#done;
@@ -144,6 +148,17 @@ export class Assembly {
     while (at > 0 && this.#isBefore(event, done[at - 1]!)) at--;
     if (at === done.length) done.push(event);
     else done.splice(at, 0, event);
+  }
+
+  #forget(event: Pending): void {
+    const { serial, before } = event;
+    const latest = this.#bySerial.get(serial)!;
+    if (latest !== event) {
+      let after = latest;
+      while (after.before !== event) after = after.before!;
+      after.before = before;
+    } else if (before !== undefined) this.#bySerial.set(serial, before);
+    else this.#bySerial.delete(serial);
   }
 
   /** By serials, which wrap around; after a boot they begin anew, and daemons count for themselves. */
@@ -155,17 +170,17 @@ export class Assembly {
 
 /** An event that is put together, and given out as it is. */
 class Pending implements AuditRecords {
-  readonly key: string;
   readonly node: string | undefined;
   readonly time: number;
   readonly serial: number;
   readonly records: AuditRecord[] = [];
   isComplete = false;
+  /** Another one under way of the same serial. */
+  before: Pending | undefined = undefined;
   /** When its first record came. */
   readonly since: number;
 
-  constructor(key: string, { node, time, serial }: AuditRecord, since: number) {
-    this.key = key;
+  constructor({ node, time, serial }: AuditRecord, since: number) {
     this.node = node;
     this.time = time;
     this.serial = serial;

@@ -17,7 +17,7 @@ import {
 } from "../../ffi/abi/audisp.ts";
 import { latin1Text } from "../../ffi/text.ts";
 import { decodeLine, decodeMessage } from "./decode.ts";
-import { LineSplitter } from "./lines.ts";
+import { LineSplitter, type TakeLine } from "./lines.ts";
 import type { AuditRecord } from "./record.ts";
 
 /** A record, or the text that is none. */
@@ -50,27 +50,27 @@ export class DispatchStream {
     }
     return this.#lines === undefined
       ? this.#frames!.push(chunk).map((frame) => this.#frame(frame))
-      : this.#decode(this.#lines.push(chunk));
+      : this.#decode((take) => this.#lines!.push(chunk, take));
   }
 
   /** What is left at the end of the stream. */
   end(): Decoded[] {
-    const first = latin1Text(this.#first, this.#first.length);
-    const frames = this.#frames?.end() ?? [];
-    return [
-      ...this.#decode(this.#lines?.end() ?? (first === "" ? [] : [first])),
-      ...frames.map((frame) => this.#frame(frame)),
-    ];
+    if (this.#frames !== undefined) return this.#frames.end().map((frame) => this.#frame(frame));
+    const lines = this.#lines ?? new LineSplitter();
+    return this.#decode((take) => {
+      lines.push(this.#first, take);
+      lines.end(take);
+    });
   }
 
-  #decode(lines: string[]): Decoded[] {
+  #decode(split: (take: TakeLine) => void): Decoded[] {
     const decoded: Decoded[] = [];
-    for (const line of lines) {
-      if (line === "" || line === "\r") continue;
-      const record = decodeLine(line);
+    split((text, start, end) => {
+      if (start === end || end - start === 1 && text[start] === "\r") return;
+      const record = decodeLine(text, start, end);
       if (record === undefined) this.#rejected++;
-      decoded.push(record ?? line);
-    }
+      decoded.push(record ?? text.slice(start, end));
+    });
     return decoded;
   }
 

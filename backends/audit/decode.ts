@@ -7,7 +7,7 @@
 import { AUDIT_INTERP_SEPARATOR } from "../../ffi/abi/audit_types.ts";
 import { latin1Text } from "../../ffi/text.ts";
 import { TextRecord } from "./record.ts";
-import { type RecordType, recordType, recordTypeOf } from "./record_types.ts";
+import { type RecordType, recordType, recordTypeAt, recordTypeOf } from "./record_types.ts";
 
 const HEADER = "audit(";
 const ENRICHED = String.fromCharCode(AUDIT_INTERP_SEPARATOR);
@@ -24,30 +24,38 @@ export function decodeMessage(
 ): TextRecord | undefined {
   const text = latin1Text(payload, payload.length);
   return text.startsWith(HEADER)
-    ? recordAt(text, HEADER.length, recordType(type), undefined)
+    ? recordAt(text, HEADER.length, text.length, recordType(type), undefined)
     : undefined;
 }
 
 /**
- * The record of a line of a log, without the newline; undefined where the line has none. Lines are as auditd writes
+ * The record of a line of a log, `text[start, end)` without the newline; undefined where the line has none. Lines are as auditd writes
  * them (`node=host type=SYSCALL msg=audit(…): …`), or the kernel where no daemon listens
  * (`audit: type=1300 audit(…): …`), with whatever syslog put in front.
  */
-export function decodeLine(line: string): TextRecord | undefined {
+export function decodeLine(
+  text: string,
+  start: number = 0,
+  end: number = text.length,
+): TextRecord | undefined {
   // Nearly all begin so; the rest of this function is for the others.
-  if (line.startsWith("type=")) {
-    const end = line.indexOf(" ", 5);
-    if (end > 0 && line.startsWith("msg=audit(", end + 1)) {
-      return recordAt(line, end + 11, recordTypeOf(line.slice(5, end)), undefined);
+  if (text.startsWith("type=", start)) {
+    const type = start + 5;
+    const space = text.indexOf(" ", type);
+    if (space > 0 && space < end && text.startsWith("msg=audit(", space + 1)) {
+      return recordAt(text, space + 11, end, recordTypeAt(text, type, space), undefined);
     }
   }
+  const line = text.slice(start, end);
   for (let at = line.indexOf(HEADER); at >= 0; at = line.indexOf(HEADER, at + 1)) {
-    if (recordAt(line, at + HEADER.length, UNTYPED, undefined) === undefined) continue;
+    const stamp = at + HEADER.length;
+    if (recordAt(line, stamp, line.length, UNTYPED, undefined) === undefined) continue;
     const front = line.slice(0, at);
     const type = front.lastIndexOf("type=");
     return recordAt(
       line,
-      at + HEADER.length,
+      stamp,
+      line.length,
       type < 0 ? UNTYPED : recordTypeOf(wordAt(front, type + 5)),
       nodeOf(type < 0 ? front : front.slice(0, type)),
     );
@@ -70,10 +78,11 @@ function wordAt(text: string, start: number): string {
   return text.slice(start, end < 0 ? text.length : end);
 }
 
-/** The record whose time begins at `start`: `1700000000.123:456): …`. */
+/** The record that ends at `end`, and whose time begins at `start`: `1700000000.123:456): …`. */
 function recordAt(
   line: string,
   start: number,
+  end: number,
   type: RecordType,
   node: string | undefined,
 ): TextRecord | undefined {
@@ -101,17 +110,18 @@ function recordAt(
   at++;
   if (line.charCodeAt(at) === COLON) at++;
   if (line.charCodeAt(at) === SPACE) at++;
-  let end = line.length;
   while (end > at && isPadding(line.charCodeAt(end - 1))) end--;
-  const separator = line.indexOf(ENRICHED, at);
-  const isEnriched = separator >= 0 && separator < end;
+  const length = line.slice(at, end).indexOf(ENRICHED);
+  const isEnriched = length >= 0;
   return new TextRecord(
     type,
     node,
     seconds * 1000 + milliseconds,
     serial,
-    line.slice(at, isEnriched ? separator : end),
-    isEnriched ? line.slice(separator + 1, end) : undefined,
+    line,
+    at,
+    isEnriched ? at + length : end,
+    isEnriched ? line.slice(at + length + 1, end) : undefined,
   );
 }
 

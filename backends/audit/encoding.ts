@@ -5,7 +5,7 @@
  * @module
  */
 
-import { bytesUnlessText, decodeText, latin1Bytes } from "../../ffi/text.ts";
+import { bytesUnlessText, decodeText, latin1Bytes, sliceable, sliceText } from "../../ffi/text.ts";
 
 /** Fields that are written so, beside the arguments of EXECVE. Others may look like hex, and are not: `ino=12`. */
 const ENCODED: ReadonlySet<string> = new Set([
@@ -55,16 +55,21 @@ export function isEncoded(name: string): boolean {
 
 /** The bytes that `text` is the hex of, in upper case as it is always written; undefined where it is none. */
 export function hexBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const bytes = new Uint8Array(text.length >> 1);
+  return writeHex(text, bytes) ? bytes : undefined;
+}
+
+/** Writes the bytes that `text` is the hex of; false where it is none. */
+function writeHex(text: string, bytes: Uint8Array): boolean {
   const length = text.length;
-  if (length === 0 || length % 2 !== 0) return undefined;
-  const bytes = new Uint8Array(length / 2);
+  if (length === 0 || length % 2 !== 0) return false;
   for (let at = 0; at < length; at += 2) {
     const high = digit(text.charCodeAt(at));
     const low = digit(text.charCodeAt(at + 1));
-    if (high < 0 || low < 0) return undefined;
+    if (high < 0 || low < 0) return false;
     bytes[at / 2] = high << 4 | low;
   }
-  return bytes;
+  return true;
 }
 
 function digit(code: number): number {
@@ -72,16 +77,28 @@ function digit(code: number): number {
   return code >= 0x41 && code <= 0x46 ? code - 0x37 : -1;
 }
 
-/** UTF-8 in a string of bytes, with U+FFFD for what is none. */
-export function textOf(latin1: string): string {
-  for (let at = 0; at < latin1.length; at++) {
-    if (latin1.charCodeAt(at) >= 0x80) return decodeText(latin1Bytes(latin1));
+/** UTF-8 in the bytes that `latin1[start, end)` stands for, with U+FFFD for what is none. */
+export function textAt(latin1: string, start: number, end: number): string {
+  const text = latin1.slice(start, end);
+  for (let at = start; at < end; at++) {
+    if (latin1.charCodeAt(at) >= 0x80) return decodeText(latin1Bytes(text));
   }
-  return latin1;
+  return text;
 }
 
+/** The text of {@linkcode encodedBytes}. */
+export function encodedText(value: string): string | undefined {
+  const length = value.length / 2;
+  if (length <= short.length && writeHex(value, short)) return sliceText(short, 0, length);
+  const bytes = encodedBytes(value);
+  return bytes && decodeText(bytes);
+}
+
+/** Room for a title, of which the kernel tells 128 bytes, and for most names. */
+const short = sliceable(new ArrayBuffer(256));
+
 /** The bytes of a bare value of an encoded field; undefined for `(null)`. What is no hex stands as it is: `?`. */
-export function encodedBytes(value: string): Uint8Array | undefined {
+export function encodedBytes(value: string): Uint8Array<ArrayBuffer> | undefined {
   return value === "(null)" ? undefined : hexBytes(value) ?? latin1Bytes(value);
 }
 

@@ -5,12 +5,13 @@
  */
 
 import { AUDIT_RECORD } from "../../ffi/abi/audit_types.ts";
-import { decodeText, latin1Bytes } from "../../ffi/text.ts";
-import { bytesUnlessUtf8, encodedBytes, isEncoded, textOf } from "./encoding.ts";
+import { latin1Bytes } from "../../ffi/text.ts";
+import { bytesUnlessUtf8, encodedBytes, encodedText, isEncoded, textAt } from "./encoding.ts";
 import {
   addFields,
   type FieldOffsets,
   findField,
+  integerAt,
   NAME,
   NAME_END,
   STRIDE,
@@ -40,6 +41,8 @@ export interface AuditRecord {
    * the kernel's fields come first, then those in `msg='…'`, where the program chose the names, too.
    */
   field(name: string): string | undefined;
+  /** A field as `parseInt` reads it; undefined where that gives no number, and for an absent one. */
+  number(name: string, radix: number): number | undefined;
   /**
    * An encoded field, which is `"quoted"` or HEX, as text (UTF-8, U+FFFD); undefined for `(null)` and an absent one.
    */
@@ -73,19 +76,20 @@ export class TextRecord implements AuditRecord {
   readonly node: string | undefined;
   readonly time: number;
   readonly serial: number;
-  readonly text: string;
   readonly enriched: string | undefined;
-  /** Where the fields are, once one was asked for; those in `msg='…'` behind the others. */
-  #fields: FieldOffsets | undefined = undefined;
-  /** How many of the offsets are not of fields in `msg='…'`. */
-  #outer = 0;
+  /** The text is `#line[#start, #end)`. */
+  readonly #line: string;
+  readonly #start: number;
+  readonly #end: number;
 
   constructor(
     type: RecordType,
     node: string | undefined,
     time: number,
     serial: number,
-    text: string,
+    line: string,
+    start: number,
+    end: number,
     enriched: string | undefined,
   ) {
     this.type = type.number;
@@ -93,63 +97,86 @@ export class TextRecord implements AuditRecord {
     this.node = node;
     this.time = time;
     this.serial = serial;
-    this.text = text;
+    this.#line = line;
+    this.#start = start;
+    this.#end = end;
     this.enriched = enriched;
   }
 
+  get text(): string {
+    return this.#line.slice(this.#start, this.#end);
+  }
+
   field(name: string): string | undefined {
-    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    const at = this.#find(name);
     return at < 0 ? undefined : this.#value(at);
   }
 
+  number(name: string, radix: number): number | undefined {
+    const at = this.#find(name);
+    return at < 0
+      ? undefined
+      : integerAt(this.#line, fields[at + VALUE]!, fields[at + VALUE_END]!, radix);
+  }
+
   string(name: string): string | undefined {
-    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    const at = this.#find(name);
     if (at < 0) return undefined;
-    const value = this.#value(at);
-    if (this.#isText(at, name)) return textOf(value);
-    const bytes = encodedBytes(value);
-    return bytes === undefined ? undefined : decodeText(bytes);
+    return this.#isText(at, name)
+      ? textAt(this.#line, fields[at + VALUE]!, fields[at + VALUE_END]!)
+      : encodedText(this.#value(at));
   }
 
   bytes(name: string): Uint8Array | undefined {
-    const at = findField(this.text, this.#fields ?? this.#scan(), name);
+    const at = this.#find(name);
     if (at < 0) return undefined;
     const value = this.#value(at);
     const bytes = this.#isText(at, name) ? latin1Bytes(value) : encodedBytes(value);
     return bytes === undefined ? undefined : bytesUnlessUtf8(bytes);
   }
 
-  *fields(): Iterable<readonly [name: string, value: string]> {
-    const fields = this.#fields ?? this.#scan();
-    for (let at = 0; at < this.#outer; at += STRIDE) {
-      yield [this.text.slice(fields[at + NAME], fields[at + NAME_END]), this.#value(at)];
+  fields(): Iterable<readonly [name: string, value: string]> {
+    const all: [name: string, value: string][] = [];
+    if (scanned !== this) this.#scan();
+    for (let at = 0; at < outer; at += STRIDE) {
+      all.push([this.#line.slice(fields[at + NAME], fields[at + NAME_END]), this.#value(at)]);
     }
+    return all;
   }
 
-  #scan(): FieldOffsets {
-    const { text } = this;
-    let count = addFields(text, 0, text.length, scratch, 0);
-    this.#outer = count;
-    const fields = scratch.slice(0, count);
-    const message = findField(text, fields, "msg");
-    if (message < 0) return this.#fields = fields;
-    count = addFields(text, fields[message + VALUE]!, fields[message + VALUE_END]!, scratch, count);
-    return this.#fields = scratch.slice(0, count);
+  #find(name: string): number {
+    if (scanned !== this) this.#scan();
+    return findField(this.#line, fields, count, name);
+  }
+
+  #scan(): void {
+    const text = this.#line;
+    scanned = this;
+    count = outer = addFields(text, this.#start, this.#end, fields, 0);
+    const message = findField(text, fields, count, "msg");
+    if (message < 0) return;
+    count = addFields(text, fields[message + VALUE]!, fields[message + VALUE_END]!, fields, count);
   }
 
   #value(at: number): string {
-    return this.text.slice(this.#fields![at + VALUE], this.#fields![at + VALUE_END]);
+    return this.#line.slice(fields[at + VALUE], fields[at + VALUE_END]);
   }
 
   /** Whether the value is text as it stands. */
   #isText(at: number, name: string): boolean {
-    return this.text.charCodeAt(this.#fields![at + VALUE]! - 1) === QUOTE ||
+    return this.#line.charCodeAt(fields[at + VALUE]! - 1) === QUOTE ||
       !(isEncoded(name) || this.type === AUDIT_RECORD.AUDIT_EXECVE && ARGUMENT.test(name));
   }
 }
 
-/** Where records are scanned: lists that grow with each record took a fifth of the time, in garbage (measured in V8). */
-const scratch: FieldOffsets = [];
+/** Of this record, of which a field was asked last, it is known where they are: for each it would be more than its text. */
+let scanned: TextRecord | undefined;
+/** Those in `msg='…'` are behind the others. */
+const fields: FieldOffsets = [];
+/** How many of the offsets are the record's. */
+let count = 0;
+/** How many of those are not of fields in `msg='…'`. */
+let outer = 0;
 
 /** A field of EXECVE that is an argument, or a piece of one. */
 const ARGUMENT = /^a\d+(\[\d+\])?$/;

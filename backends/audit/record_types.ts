@@ -5,6 +5,7 @@
  */
 
 import { AUDIT_RECORD } from "../../ffi/abi/audit_types.ts";
+import { nameHash } from "./fields.ts";
 
 /** A type of record. */
 export interface RecordType {
@@ -18,6 +19,8 @@ const PREFIX = "AUDIT_".length;
 
 const byNumber = new Map<number, RecordType>();
 const byName = new Map<string, RecordType>();
+/** By {@linkcode nameHash} of the name. */
+const byHash = new Map<number, RecordType[]>();
 
 for (const [constant, number] of Object.entries(AUDIT_RECORD)) {
   // libaudit's name for AUDIT_AA (lib/msg_typetab.h).
@@ -25,6 +28,18 @@ for (const [constant, number] of Object.entries(AUDIT_RECORD)) {
   const type = { number, name };
   byNumber.set(number, type);
   byName.set(name, type);
+  const hash = nameHash(name, 0, name.length);
+  const same = byHash.get(hash);
+  if (same === undefined) byHash.set(hash, [type]);
+  else same.push(type);
+}
+
+/** The type whose name is `text[start, end)`, as {@linkcode recordTypeOf} has it; a known one without a string of its own. */
+export function recordTypeAt(text: string, start: number, end: number): RecordType {
+  for (const type of byHash.get(nameHash(text, start, end)) ?? []) {
+    if (text.startsWith(type.name, start)) return type;
+  }
+  return recordTypeOf(text.slice(start, end));
 }
 
 /** The type of that number, which may be one that has no name here. */

@@ -5,6 +5,7 @@
  */
 
 import * as abi from "../../ffi/abi/audit.ts";
+import { AUDIT_ARCHES } from "../../ffi/abi/audit_arches.ts";
 import { ERRNO } from "../../ffi/abi/errno.ts";
 import { S_IFMT } from "../../ffi/abi/stat.ts";
 
@@ -46,16 +47,9 @@ export const ACTIONS: Readonly<Record<ActionName, number>> = {
 };
 
 /** Architectures, by the names of uname(2). */
-export const ARCHITECTURES: Readonly<Record<string, number>> = {
-  x86_64: abi.AUDIT_ARCH_X86_64,
-  i386: abi.AUDIT_ARCH_I386,
-  aarch64: abi.AUDIT_ARCH_AARCH64,
-  arm: abi.AUDIT_ARCH_ARM,
-  riscv64: abi.AUDIT_ARCH_RISCV64,
-  ppc64le: abi.AUDIT_ARCH_PPC64LE,
-  s390x: abi.AUDIT_ARCH_S390X,
-  loongarch64: abi.AUDIT_ARCH_LOONGARCH64,
-};
+const ARCHITECTURES: Readonly<Record<string, number>> = Object.fromEntries(
+  AUDIT_ARCHES.map(({ name, value }) => [name, value]),
+);
 
 const PERMISSIONS: readonly (readonly [letter: string, bit: number])[] = [
   ["r", abi.AUDIT_PERM_READ],

@@ -9,8 +9,10 @@
  */
 
 import { arch } from "../../ffi/abi/arch.ts";
+import { auditArchNamed } from "../../ffi/abi/audit_arches.ts";
 import { FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS } from "../../ffi/abi/ioctl.ts";
 import { O_CREAT, O_TRUNC } from "../../ffi/abi/open.ts";
+import { syscallNumber } from "../../ffi/abi/syscall_names.ts";
 import type { ListName } from "./rule_fields.ts";
 import { type AuditField, type AuditRule, keyField } from "./rules.ts";
 
@@ -29,57 +31,16 @@ export type RuleClass =
   /** Operations of io_uring. */
   | "io_uring";
 
-/** Numbers of system calls of one architecture (`<asm/unistd.h>` of each; ausyscall(8)). */
-interface Numbers {
-  /** The flags are its second argument. */
-  readonly open?: number;
-  /** The flags are its third argument. */
-  readonly openat: number;
-  readonly times: readonly number[];
-  readonly ioctl: number;
-  /** The requests that change a file's flags. */
-  readonly requests: readonly number[];
-}
+/** What sets the times of a file by its path, where an architecture has it. */
+const TIMES = ["utime", "utimes", "futimesat", "utimensat", "utimensat_time64"];
 
-/** By the name of the architecture, as the field `arch` has it. */
-export const TREE_SYSCALLS: Readonly<Record<string, Numbers>> = {
-  x86_64: {
-    open: 2,
-    openat: 257,
-    times: [132, 235, 261, 280], // utime, utimes, futimesat, utimensat
-    ioctl: 16,
-    requests: [FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR],
-  },
-  i386: {
-    open: 5,
-    openat: 295,
-    times: [30, 271, 299, 320, 412], // the same, and utimensat_time64
-    ioctl: 54,
-    requests: [FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR],
-  },
-  aarch64: {
-    openat: 56,
-    times: [88], // utimensat
-    ioctl: 29,
-    requests: [FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR],
-  },
-  arm: {
-    open: 5,
-    openat: 322,
-    times: [30, 269, 326, 348, 412], // the same as i386
-    ioctl: 54,
-    requests: [FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR],
-  },
-};
+/** Newer than the classes of most kernels: since 6.6, in the class of attributes since 7.0; and since 6.17. */
+const ATTRIBUTES = ["fchmodat2", "file_setattr"];
 
 /** Both architectures whose programs this machine may run. */
 export const ARCHITECTURES_HERE: readonly string[] = arch === "arm64"
   ? ["aarch64", "arm"]
   : ["x86_64", "i386"];
-
-/** Newer than the classes of most kernels, and numbered alike everywhere. */
-const FCHMODAT2 = 452; // 6.6; in the class of attributes since 7.0
-const FILE_SETATTR = 469; // 6.17
 
 /** The rules for a directory and all below it, or for a file. `key` is what their keys begin with. */
 export function treeRules(
@@ -103,14 +64,14 @@ export function treeRules(
   const flags = O_CREAT | O_TRUNC;
   const rules = [rule("change", "all", [place, equal("perm", "wa")])];
   for (const name of architectures) {
-    const { open, openat, times } = TREE_SYSCALLS[name]!;
     const of = equal("arch", name);
-    rules.push(rule("open", [openat], [of, place, { field: "a2", operator: "&", value: flags }]));
-    if (open !== undefined) {
-      rules.push(rule("open", [open], [of, place, { field: "a1", operator: "&", value: flags }]));
+    for (const [call, argument] of [["openat", "a2"], ["open", "a1"]] as const) {
+      const opens: AuditField = { field: argument, operator: "&", value: flags };
+      const numbers = numbersOf(name, [call]);
+      if (numbers.length > 0) rules.push(rule("open", numbers, [of, place, opens]));
     }
-    rules.push(rule("times", times, [of, place]));
-    rules.push(rule("attributes", [FCHMODAT2, FILE_SETATTR], [of, place]));
+    rules.push(rule("times", numbersOf(name, TIMES), [of, place]));
+    rules.push(rule("attributes", numbersOf(name, ATTRIBUTES), [of, place]));
   }
   rules.push(rule("io_uring", "all", [place], "io_uring"));
   return rules;
@@ -122,11 +83,11 @@ export function flagRules(
   architectures: readonly string[] = ARCHITECTURES_HERE,
 ): AuditRule[] {
   return architectures.flatMap((name) => {
-    const { ioctl, requests } = TREE_SYSCALLS[name]!;
-    return requests.map((request): AuditRule => ({
+    const setFlags = isWide(name) ? FS_IOC_SETFLAGS : FS_IOC32_SETFLAGS;
+    return [setFlags, FS_IOC_FSSETXATTR].map((request): AuditRule => ({
       list: "exit",
       action: "always",
-      syscalls: [ioctl],
+      syscalls: numbersOf(name, ["ioctl"]),
       fields: [
         equal("arch", name),
         equal("a1", request),
@@ -136,9 +97,20 @@ export function flagRules(
   });
 }
 
+/** The numbers of those of the calls that an architecture has. */
+function numbersOf(architecture: string, calls: readonly string[]): number[] {
+  const arch = auditArchNamed(architecture)!;
+  return calls.flatMap((call) => syscallNumber(arch, call) ?? []);
+}
+
 /** The key of a rule of that class. */
 export function classKey(key: string, kind: RuleClass): string {
   return `${key}:${kind}`;
+}
+
+/** Whether its programs have numbers of 64 bits (`__AUDIT_ARCH_64BIT`). */
+function isWide(architecture: string): boolean {
+  return auditArchNamed(architecture)!.value >= 0x80000000;
 }
 
 function equal(field: string, value: string | number): AuditField {

@@ -122,17 +122,6 @@ export const AUDIT_PERM_WRITE = 2;
 export const AUDIT_PERM_READ = 4;
 export const AUDIT_PERM_ATTR = 8;
 
-// Values of AUDIT_ARCH: the machine of an ELF file, and how its numbers are stored.
-
-export const AUDIT_ARCH_X86_64 = 0xc000003e;
-export const AUDIT_ARCH_I386 = 0x40000003;
-export const AUDIT_ARCH_AARCH64 = 0xc00000b7;
-export const AUDIT_ARCH_ARM = 0x40000028;
-export const AUDIT_ARCH_RISCV64 = 0xc00000f3;
-export const AUDIT_ARCH_PPC64LE = 0xc0000015;
-export const AUDIT_ARCH_S390X = 0x80000016;
-export const AUDIT_ARCH_LOONGARCH64 = 0xc0000102;
-
 /**
  * `struct audit_status` (`<linux/audit.h>`), 32 bits each. It has grown at its end (32 bytes before 3.14, 40 before 5.9), so
  * an answer is as long as its kernel made it.

@@ -11,10 +11,9 @@ import {
   sockaddr_in,
   sockaddr_in6,
   sockaddr_vm,
-} from "../../ffi/abi/address.ts";
-import { AF_UNIX, sockaddr_un } from "../../ffi/abi/socket.ts";
-import { decodeText } from "../../ffi/text.ts";
-import { hexBytes } from "./encoding.ts";
+} from "../ffi/abi/address.ts";
+import { AF_UNIX, sockaddr_un } from "../ffi/abi/socket.ts";
+import { bytesOfHex, decodeBytes } from "./audit_text.ts";
 
 /** An address of a socket. */
 export interface SocketAddress {
@@ -22,6 +21,7 @@ export interface SocketAddress {
   readonly family: number;
   /** `1.2.3.4`, `::1`, a number of a VM; the path of a Unix socket, an abstract one with `@` in front. */
   readonly address?: string;
+  /** The port, but of a Unix socket. */
   readonly port?: number;
   /** The interface that a link-local address is of. */
   readonly scope?: number;
@@ -32,7 +32,7 @@ export interface SocketAddress {
  * The machine that wrote it tells its byte order by the family, which is below 256 everywhere.
  */
 export function socketAddress(saddr: string): SocketAddress | undefined {
-  const bytes = hexBytes(saddr);
+  const bytes = bytesOfHex(saddr);
   if (bytes === undefined || bytes.length < 2) return undefined;
   const view = new DataView(bytes.buffer);
   const little = bytes[1] === 0;
@@ -76,12 +76,12 @@ function unixAddress(bytes: Uint8Array): { address?: string } {
   if (path.length === 0) return {}; // unnamed
   if (path[0] !== 0) {
     const end = path.indexOf(0);
-    return { address: decodeText(end < 0 ? path : path.subarray(0, end)) };
+    return { address: decodeBytes(end < 0 ? path : path.subarray(0, end)) };
   }
   // Abstract: all bytes count, but programs that give the whole struct mean the name before the padding.
   let end = path.length;
   while (end > 1 && path[end - 1] === 0) end--;
-  return end === 1 ? {} : { address: `@${decodeText(path.subarray(1, end))}` };
+  return end === 1 ? {} : { address: `@${decodeBytes(path.subarray(1, end))}` };
 }
 
 /** An IPv6 address as RFC 5952 has it. */
