@@ -53,6 +53,8 @@ export interface TrailInit extends RecordStreamInit {
 export interface TrailTree {
   /** What the kernel cannot tell of it. */
   readonly refused: readonly RuleClass[];
+  /** Resolves once all its directories are known, by which calls relative to an open directory get their paths. */
+  readonly learned: Promise<void>;
   remove(): void;
 }
 
@@ -131,11 +133,13 @@ export class AuditTrail {
   addTree(path: string, isDirectory: boolean, device: string): TrailTree {
     const tree = this.#managed().addTree(path, isDirectory);
     let isWanted = true;
-    if (isDirectory) {
-      void this.#directories.learn(path, device, () => isWanted);
-    }
+    const learned = isDirectory
+      ? this.#directories.learn(path, device, () => isWanted)
+      : Promise.resolve();
+    learned.catch(() => {}); // whoever waits for it hears of it
     return {
       refused: tree.refused,
+      learned,
       remove: () => {
         isWanted = false;
         tree.remove();
@@ -182,11 +186,13 @@ export class AuditTrail {
   }
 
   #flush(): void {
-    const events = this.#assembly.take(Date.now()).map((records) => {
+    const events: AuditEvent[] = [];
+    for (const records of this.#assembly.take(Date.now())) {
       const event = auditEvent(records, this.#context);
+      if (isBookkeeping(event)) continue;
       this.#directories.note(event);
-      return event;
-    });
+      events.push(event);
+    }
     if (events.length > 0) { for (const listener of this.#listeners) listener.heard(events); }
     this.#countSerials();
     this.#flushLater();
@@ -223,6 +229,26 @@ export class AuditTrail {
   #release(): void {
     if (isHeld(this.#hold)) this.#hold.release();
   }
+}
+
+/** The records of a call that changes audit, or listens to it. */
+const OF_BOOKKEEPING: ReadonlySet<string> = new Set([
+  "CONFIG_CHANGE",
+  "EVENT_LISTENER",
+  "SYSCALL",
+  "SOCKADDR",
+  "CWD",
+  "PATH",
+  "PROCTITLE",
+]);
+
+/**
+ * Whether an event is no more than this process's own work on audit, which the kernel records though no rule asks for it.
+ * Of the call that joins the multicast group, the first record comes before there is anybody who hears it.
+ */
+function isBookkeeping({ kind, actor, attributes: { keys }, raw }: AuditEvent): boolean {
+  return kind === "other" && actor?.self === true && keys === undefined &&
+    raw!.records.every(({ name }) => OF_BOOKKEEPING.has(name));
 }
 
 type Hold = ReturnType<typeof holdAudit>;
