@@ -26,7 +26,7 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   const main = sorted.uring[0] ?? sorted.syscall ?? records.records[0];
   const attributes: Draft = { serial: records.serial, type: main?.name ?? "" };
   if (records.node !== undefined) attributes.node = records.node;
-  if (!records.isComplete) attributes.incomplete = true;
+  if (!records.isComplete || isPartial(main, sorted)) attributes.incomplete = true;
   const isCall = main !== undefined && (main === sorted.syscall || main === sorted.uring[0]);
   const outcome: Placed = main === undefined
     ? NOTHING
@@ -60,6 +60,16 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   if (actor !== undefined) event.actor = actor;
   event.attributes = attributes;
   return event as FileEvent & AuditEvent;
+}
+
+/** Records that belong to one of a call, and never begin an event. */
+const PARTS: ReadonlySet<string> = new Set(["CWD", "PATH", "PROCTITLE", "EXECVE"]);
+
+/** Whether records are missing: that of the call, or of some of the paths that it counts. */
+function isPartial(main: AuditRecord | undefined, { syscall, paths }: SortedRecords): boolean {
+  if (main === undefined || PARTS.has(main.name)) return true;
+  const count = main === syscall ? numberOf(main.field("items"), 10) : undefined;
+  return count !== undefined && count > paths.length;
 }
 
 /** The records as they were put together, for `raw`. */

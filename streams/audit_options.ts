@@ -121,7 +121,8 @@ export function settleAudit(options: AuditOptions): AuditSettings {
 function checkRule(rule: AuditRule): void {
   const { list, action, syscalls, fields } = Object(rule) as Partial<AuditRule>;
   const isNone = list === undefined || action === undefined ||
-    !(syscalls === "all" || Array.isArray(syscalls)) || !Array.isArray(fields);
+    !(syscalls === "all" || Array.isArray(syscalls)) ||
+    !(Array.isArray(fields) && fields.every((field) => Object(field) === field));
   if (isNone) {
     throw new TypeError(
       `Cannot audit by rule ${String(rule)}: it is { list, action, syscalls, fields }`,

@@ -24,6 +24,7 @@ import { CapabilityError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { type Reactor, reactor } from "../ffi/reactor.ts";
+import { isBookkeeping } from "./audit_bookkeeping.ts";
 import { DirectoryTable } from "./directory_table.ts";
 
 /** Somebody who hears of what is audited. */
@@ -189,13 +190,18 @@ export class AuditTrail {
     const events: AuditEvent[] = [];
     for (const records of this.#assembly.take(Date.now())) {
       const event = auditEvent(records, this.#context);
-      if (isBookkeeping(event)) continue;
+      if (isBookkeeping(event, this.way, this.#key)) continue;
       this.#directories.note(event);
       events.push(event);
     }
     if (events.length > 0) { for (const listener of this.#listeners) listener.heard(events); }
     this.#countSerials();
     this.#flushLater();
+  }
+
+  /** What the keys of this process's rules begin with. */
+  get #key(): string | undefined {
+    return isHeld(this.#hold) ? this.#hold.hold.key : undefined;
   }
 
   #countSerials(): void {
@@ -229,26 +235,6 @@ export class AuditTrail {
   #release(): void {
     if (isHeld(this.#hold)) this.#hold.release();
   }
-}
-
-/** The records of a call that changes audit, or listens to it. */
-const OF_BOOKKEEPING: ReadonlySet<string> = new Set([
-  "CONFIG_CHANGE",
-  "EVENT_LISTENER",
-  "SYSCALL",
-  "SOCKADDR",
-  "CWD",
-  "PATH",
-  "PROCTITLE",
-]);
-
-/**
- * Whether an event is no more than this process's own work on audit, which the kernel records though no rule asks for it.
- * Of the call that joins the multicast group, the first record comes before there is anybody who hears it.
- */
-function isBookkeeping({ kind, actor, attributes: { keys }, raw }: AuditEvent): boolean {
-  return kind === "other" && actor?.self === true && keys === undefined &&
-    raw!.records.every(({ name }) => OF_BOOKKEEPING.has(name));
 }
 
 type Hold = ReturnType<typeof holdAudit>;
