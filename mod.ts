@@ -42,7 +42,7 @@ export type {
   AuditSocketPath,
   AuditSource,
 } from "./streams/audit_options.ts";
-export type { AuditRule } from "./backends/audit/rules.ts";
+export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { MetadataOptions, WatchOptions } from "./watch/options.ts";
