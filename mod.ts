@@ -20,6 +20,7 @@
 export { watch } from "./watch/watch.ts";
 export { Watcher, type WatcherStats } from "./watch/watcher.ts";
 export {
+  type AuditState,
   type Capabilities,
   capabilities,
   type CapabilityName,
@@ -43,6 +44,8 @@ export type {
   AuditSource,
 } from "./streams/audit_options.ts";
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
+export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
+export { EventStream } from "./watch/event_stream.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { MetadataOptions, WatchOptions } from "./watch/options.ts";

@@ -11,6 +11,7 @@ import { pathList } from "../watch/targets.ts";
 
 /** A log file of auditd. */
 export interface AuditLog {
+  /** The path of the file. */
   readonly log: string | URL;
   /** Whether what it was rotated to (`audit.log.1` …) is read before it. Default `false`. */
   readonly rotated?: boolean;
@@ -18,6 +19,7 @@ export interface AuditLog {
 
 /** The unix socket of auditd's plugin `af_unix`, text or binary. */
 export interface AuditSocketPath {
+  /** The path of the socket. */
   readonly socket: string | URL;
 }
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
@@ -262,7 +262,7 @@ test("chattr is told without a path, and says so", needs("chattr"), async () => 
 const [ARCH, KILL] = process.arch === "arm64" ? ["aarch64", 129] as const : ["x86_64", 62] as const;
 
 test("rules of one's own, with their keys", settings, async () => {
-  await using audited = await Audited.open();
+  await using _audited = await Audited.open();
   await using told = await Told.open({
     rules: [{
       list: "exit",

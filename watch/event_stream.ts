@@ -17,11 +17,13 @@ const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
  */
 export abstract class EventStream<Event extends WatchEvent = WatchEvent>
   implements AsyncIterable<Event>, AsyncDisposable {
+  /** @internal */
   protected readonly queue: EventQueue<Event>;
   /** What it is called in messages. */
   readonly #name: string;
   #isIterated = false;
 
+  /** @internal */
   constructor(queue: EventQueue<Event>, name: string) {
     this.queue = queue;
     this.#name = name;
