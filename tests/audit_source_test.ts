@@ -310,6 +310,23 @@ test("events of the kinds that are asked for", async () => {
   assert.deepEqual(created.map(({ attributes: { serial } }) => serial), [1, 3]);
 });
 
+test("an event of which records are missing says so", async () => {
+  const whole = lines(1).split("\n");
+  const without = (type: string) =>
+    whole.filter((line) => !line.includes(`type=${type}`)).join("\n");
+  for (
+    const [text, incomplete] of [
+      [lines(1), undefined],
+      [without("SYSCALL"), true],
+      [without("PATH"), true],
+      [without("CWD"), undefined], // not every call has one
+    ] as const
+  ) {
+    const [event] = await all(audit({ source: new Blob([text]).stream() }));
+    assert.equal(event!.attributes.incomplete, incomplete, text);
+  }
+});
+
 test("break, abort and close leave a stream in the middle of it", async () => {
   for (const how of ["break", "abort", "close"] as const) {
     const source = new Pieces(Buffer.from(log(1, 100)), 64);
@@ -330,7 +347,7 @@ test("a stream that waits for its source ends all the same", async () => {
   let isCancelled = false;
   const web = new ReadableStream<Uint8Array>({ cancel: () => void (isCancelled = true) });
   const never = async function* (): AsyncGenerator<Uint8Array> {
-    await new Promise(() => {});
+    yield await new Promise<Uint8Array>(() => {});
   };
   for (const source of [web, never()]) {
     const abort = new AbortController();

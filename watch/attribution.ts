@@ -6,7 +6,7 @@
 
 import type { AuditEvent } from "../classify/audit_event.ts";
 import { Correlation } from "../classify/correlation.ts";
-import { type EventInit, FileEvent } from "../classify/event.ts";
+import type { FileEvent } from "../classify/event.ts";
 import { CAPACITY, type EventQueue } from "./queue.ts";
 
 /** Where events are from. */
