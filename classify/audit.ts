@@ -27,7 +27,7 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   const main = sorted.uring[0] ?? sorted.syscall ?? records.records[0];
   const attributes: Draft = { serial: records.serial, type: main?.name ?? "" };
   if (records.node !== undefined) attributes.node = records.node;
-  if (!records.isComplete) attributes.incomplete = true;
+  if (!records.isComplete || isPartial(main, sorted)) attributes.incomplete = true;
   // All that is asked of a record at once: the next one's fields take the place of its own.
   const key = main?.string("key") ?? sorted.syscall?.string("key");
   const doer = sorted.syscall ?? main;
@@ -69,6 +69,16 @@ export function auditEvent(records: AuditRecords, context: AuditContext = {}): A
   if (actor !== undefined) event.actor = actor;
   event.attributes = attributes;
   return event as FileEvent & AuditEvent;
+}
+
+/** Records that belong to one of a call, and never begin an event. */
+const PARTS: ReadonlySet<string> = new Set(["CWD", "PATH", "PROCTITLE", "EXECVE"]);
+
+/** Whether records are missing: that of the call, or of some of the paths that it counts. */
+function isPartial(main: AuditRecord | undefined, { syscall, paths }: SortedRecords): boolean {
+  if (main === undefined || PARTS.has(main.name)) return true;
+  const count = main === syscall ? main.number("items", 10) : undefined;
+  return count !== undefined && count > paths.length;
 }
 
 /** The records as they were put together, for `raw`. */

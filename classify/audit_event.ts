@@ -87,7 +87,7 @@ export interface AuditAttributes extends Attributes {
   readonly fields?: AuditFields;
   /** What other records of the event say. */
   readonly auxiliary?: readonly AuxiliaryRecord[];
-  /** The event's end was not seen: records may be missing. */
+  /** Records are missing, or may be: the event's end was not seen, or fewer paths than it says. */
   readonly incomplete?: true;
 }
 

@@ -137,20 +137,42 @@ async function tellWay(stream: AuditStream, args: Arguments, { err }: Terminal):
   if (unkept !== undefined) await err.line(`After SIGKILL rules stay: ${escapeText(unkept)}`);
 }
 
+/** What the actor tells already, or the record's place in the line. */
+const TOLD: ReadonlySet<string> = new Set(["pid", "ppid", "uid", "auid", "ses", "tty", "comm"]);
+
+/** What says that there is nothing. */
+const NOTHING: ReadonlySet<string> = new Set(["?", "(null)", "(none)", "4294967295", "unset"]);
+
 /** The line for people. */
 function auditLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
-  const { type, operation, syscall, failed, unresolved, fields, fanotify } =
+  const { type, operation, syscall, failed, unresolved, paths, fields, fanotify } =
     (event as AuditEvent).attributes;
-  const pieces = textLine(event, style, colors);
-  if (event.path === "" && unresolved === undefined && type !== undefined) {
-    pieces.push(` ${escapeText(type)}`);
-  }
+  const about = event.path !== "" || type === undefined
+    ? undefined
+    : unresolved
+    ? pathsText(paths)
+    : type;
+  const pieces = textLine(event, style, colors, about);
   const call = operation ?? syscall;
   if (call !== undefined) pieces.push(" ", name(call, undefined, style));
   if (failed !== undefined) pieces.push(` ${failed.code ?? `errno ${failed.errno}`}`);
   if (fanotify !== undefined) pieces.push(` ${fanotify.response}`);
   for (const [field, value] of Object.entries(fields ?? {})) {
+    if (TOLD.has(field) || NOTHING.has(String(value))) continue;
     pieces.push(` ${escapeText(field)}=`, name(String(value), undefined, style));
   }
   return pieces;
+}
+
+/** What is known of files whose paths are not: the names as they were given, else the inodes. */
+function pathsText(paths: AuditEvent["attributes"]["paths"]): string {
+  const known = (paths ?? []).filter(({ nametype }) => nametype !== "PARENT")
+    .map(({ name: given, device, inode }) =>
+      given !== undefined && given !== ""
+        ? `…/${given}`
+        : inode === undefined
+        ? undefined
+        : `inode ${inode} on ${device}`
+    ).filter((one) => one !== undefined);
+  return `(path unknown${known.length === 0 ? "" : `: ${known.join(", ")}`})`;
 }

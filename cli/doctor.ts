@@ -5,7 +5,12 @@
  */
 
 import { SystemError } from "../ffi/errno.ts";
-import { type Capabilities, capabilities, type Limit } from "../watch/capabilities.ts";
+import {
+  type AuditState,
+  type Capabilities,
+  capabilities,
+  type Limit,
+} from "../watch/capabilities.ts";
 import type { WatchOptions } from "../watch/options.ts";
 import { watch } from "../watch/watch.ts";
 import type { Arguments, Synopsis } from "./args.ts";
@@ -78,7 +83,7 @@ async function tried(name: string, path: string, options: WatchOptions): Promise
 const NAME_WIDTH = 27;
 
 function report(found: Capabilities, backends: readonly Trial[]): string {
-  const { runtime, kernel, machine, uid, capabilities, path, probes, limits } = found;
+  const { runtime, kernel, machine, uid, capabilities, path, probes, limits, audit } = found;
   const mount = backends.find(({ mount }) => mount !== undefined)?.mount;
   const where = mount === undefined ? "" : ` (${mount.type} on ${mount.point})`;
   const held = Object.entries(capabilities).filter(([, has]) => has).map(([name]) => name);
@@ -96,6 +101,7 @@ function report(found: Capabilities, backends: readonly Trial[]): string {
     "",
     "Limits",
     ...limits.map(limitLine),
+    ...(audit === undefined ? [] : ["", "Audit", `  ${auditText(audit)}`]),
   ].join("\n");
 }
 
@@ -111,6 +117,14 @@ function verdict(
     `${head}no   ${escapeText(reason ?? "")}`,
     ...(remedy === undefined ? [] : [`${indent} ${escapeText(remedy)}`]),
   ];
+}
+
+function auditText({ enabled, locked, daemon, backlogLimit, lost }: AuditState): string {
+  const state = locked ? "on, locked until the next boot" : enabled ? "on" : "off";
+  const whom = daemon === undefined
+    ? "no daemon"
+    : `daemon ${escapeText(daemon.comm)}(${daemon.pid})`;
+  return `${state}, ${whom}, backlog of ${backlogLimit} records, ${lost} lost`;
 }
 
 function limitLine({ name, value, used, users }: Limit): string {

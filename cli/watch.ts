@@ -109,7 +109,7 @@ export function eventLine(
   command: string,
   args: Arguments,
   colors: boolean,
-  forPeople: typeof textLine = textLine,
+  forPeople: (event: WatchEvent, style: Style, colors: boolean) => Piece[] = textLine,
   defaultTime: string = DEFAULT_TIME,
 ): (told: Told) => readonly Piece[] {
   const style: Style = {
@@ -181,8 +181,13 @@ const COLORS: Readonly<Record<string, string>> = {
   lost: "91",
 };
 
-/** The line for people. */
-export function textLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
+/** The line for people; `about` stands in the place of a path that there is none of. */
+export function textLine(
+  event: WatchEvent,
+  style: Style,
+  colors: boolean,
+  about?: string,
+): Piece[] {
   const { kind, from, actor } = event;
   const color = colors ? COLORS[kind.split(".")[0]!] : undefined;
   const shown = escapeText(kind).padEnd(KIND_WIDTH);
@@ -190,14 +195,18 @@ export function textLine(event: WatchEvent, style: Style, colors: boolean): Piec
     `${style.time(event.time)} ${color ? `\x1b[${color}m${shown}\x1b[m` : shown} `,
   ];
   if (from !== undefined) pieces.push(name(from, undefined, style), " -> ");
-  pieces.push(name(event.path, event.pathBytes, style));
+  pieces.push(about === undefined ? name(event.path, event.pathBytes, style) : escapeText(about));
   const { reason } = event.attributes;
   const metadata = metadataText(event);
   if (metadata !== "") pieces.push(` ${metadata}`);
   if (kind === "lost" && reason !== undefined) pieces.push(`: ${escapeText(reason)}`);
   if (actor !== undefined) {
-    pieces.push("  ", name(actor.comm ?? "?", undefined, style), `(${actor.pid})`);
+    pieces.push("  ", name(actor.comm ?? baseName(actor.exe), undefined, style), `(${actor.pid})`);
     if (actor.gone) pieces.push(" gone");
   }
   return pieces;
+}
+
+function baseName(path = "?"): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -20,11 +20,12 @@ import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
-import { type AuditTrail, openTrail } from "../watch/audit_trail.ts";
+import { type AuditTrail, openTrail, type TrailTree } from "../watch/audit_trail.ts";
 import { EventStream } from "../watch/event_stream.ts";
 import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, realPath } from "../watch/targets.ts";
 import { Turns } from "../watch/turns.ts";
+import { chunksOf } from "./chunks.ts";
 import { type AuditOptions, type AuditSettings, isKernel, settleAudit } from "./audit_options.ts";
 
 /** What an audit stream did so far. */
@@ -50,13 +51,16 @@ export class AuditStream extends EventStream<AuditEvent> {
   readonly #queue: EventQueue<AuditEvent>;
   readonly #settings: AuditSettings;
   readonly #undo: (() => void)[] = [];
+  /** What {@linkcode #open} has begun, to be waited for before it is undone. */
+  readonly #opened: Promise<void>;
+  /** The directories of the paths, once all are found. */
+  readonly #learned: Promise<void>[] = [];
   #trail: AuditTrail | undefined;
   #decoder: DispatchStream | undefined;
   #records = 0;
-  #reading: Promise<void> | undefined;
-  #endWait: (() => void) | undefined;
   #closing: Promise<void> | undefined;
-  readonly #abort = (): void => void this.close();
+  /** Wakes what waits for a source or a consumer. */
+  readonly #closed = Promise.withResolvers<void>();
 
   /** Begins to read at once. Use {@linkcode audit}. */
   constructor(settings: AuditSettings) {
@@ -64,15 +68,16 @@ export class AuditStream extends EventStream<AuditEvent> {
     super(queue, "audit stream");
     this.#queue = queue;
     this.#settings = settings;
-    const { signal } = settings;
-    if (signal?.aborted) void this.close();
-    else signal?.addEventListener("abort", this.#abort);
-    this.ready = this.#open().catch(async (error) => {
+    this.#opened = this.#open();
+    this.ready = this.#opened.then(() => this.#allLearned()).catch(async (error) => {
       this.#queue.end({ error });
-      await this.close();
+      await this.close().catch(() => {}); // what prevented it says more
       throw error;
     });
     this.ready.catch(() => {}); // the iterator throws the same
+    const { signal } = settings;
+    if (signal?.aborted) this.#end();
+    else signal?.addEventListener("abort", this.#end);
   }
 
   async #open(): Promise<void> {
@@ -81,13 +86,16 @@ export class AuditStream extends EventStream<AuditEvent> {
     if (this.#closing !== undefined) return;
     if (isKernel(source)) await this.#openKernel(libc, source);
     else if ("log" in source) {
-      const chunks = readLog(libc, absolutePath(libc, source.log), source);
-      this.#reading = this.#read(chunks);
+      this.#read(readLog(libc, absolutePath(libc, source.log), source));
     } else if ("socket" in source) {
       const socket = new DispatchSocket(libc, await reactor(), absolutePath(libc, source.socket));
       this.#undo.push(() => socket.close());
-      this.#reading = this.#read(socket.chunks());
-    } else this.#reading = this.#read(source);
+      this.#read(socket.chunks());
+    } else this.#read(chunksOf(source, this.#closed.promise));
+  }
+
+  async #allLearned(): Promise<void> {
+    await Promise.all(this.#learned);
   }
 
   async #openKernel(libc: Libc, source: "netlink" | "unicast" | "multicast"): Promise<void> {
@@ -95,7 +103,7 @@ export class AuditStream extends EventStream<AuditEvent> {
     const way = source === "netlink" ? {} : { way: source };
     const { trail, release } = await openTrail({ manages: manage, ...way });
     this.#undo.push(release);
-    if (this.#closing !== undefined) return this.#giveBack();
+    if (this.#closing !== undefined) return;
     this.#trail = trail;
     this.#queue.onRoom = () => trail.resume();
     const isFull = () => this.#queue.isFull;
@@ -107,15 +115,27 @@ export class AuditStream extends EventStream<AuditEvent> {
       lost: (reason, count) => this.#lost(reason, count),
       fail: (error) => {
         this.#queue.end({ error });
-        void this.close();
+        this.#end();
       },
     }));
     for (const rule of rules) this.#undo.unshift(trail.addRule(rule));
-    for (const path of paths) this.#undo.unshift(addTree(libc, trail, path));
+    for (const path of paths) {
+      const tree = addTree(libc, trail, path);
+      this.#undo.unshift(() => tree.remove());
+      this.#learned.push(tree.learned);
+    }
   }
 
   /** Reads to the end, as fast as the consumer takes it. */
-  async #read(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  #read(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): void {
+    const isRead = this.#readAll(chunks).then(() => undefined, (error) => ({ error }));
+    void isRead.then((failure) => {
+      this.#queue.end(failure);
+      this.#end();
+    });
+  }
+
+  async #readAll(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
     const decoder = this.#decoder = new DispatchStream();
     const assembly = new Assembly();
     const turns = new Turns();
@@ -126,26 +146,26 @@ export class AuditStream extends EventStream<AuditEvent> {
         assembly.push(record);
       }
     };
-    try {
-      for await (const chunk of chunks) {
-        take(decoder.push(chunk as Uint8Array<ArrayBuffer>));
-        this.#tell(assembly.take(0).map((records) => auditEvent(records)));
-        while (this.#queue.isFull && this.#closing === undefined) await this.#room();
-        if (this.#closing !== undefined) return;
-        if (turns.isOver) await turns.next();
+    for await (const chunk of chunks) {
+      if (!(chunk instanceof Uint8Array)) {
+        throw new TypeError(`Cannot audit from a stream of ${typeof chunk}s: it is not of bytes`);
       }
-      take(decoder.end());
-      this.#tell(assembly.flush().map((records) => auditEvent(records)));
-      this.#queue.end();
-    } catch (error) {
-      this.#queue.end({ error });
+      take(decoder.push(chunk as Uint8Array<ArrayBuffer>));
+      this.#tell(assembly.take(0).map((records) => auditEvent(records)));
+      while (this.#queue.isFull && this.#closing === undefined) await this.#room();
+      if (this.#closing !== undefined) return;
+      if (turns.isOver) await turns.next();
     }
+    if (this.#closing !== undefined) return;
+    take(decoder.end());
+    this.#tell(assembly.flush().map((records) => auditEvent(records)));
   }
 
+  /** Until the consumer has made room, or there is none any more. */
   #room(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#queue.onRoom = this.#endWait = resolve;
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#queue.onRoom = resolve;
+    return Promise.race([promise, this.#closed.promise]);
   }
 
   #tell(events: readonly AuditEvent[]): void {
@@ -167,13 +187,24 @@ export class AuditStream extends EventStream<AuditEvent> {
     return this.#closing ??= this.#close();
   }
 
+  /** Closes it where nobody waits for that: what goes wrong is thrown to the iterator. */
+  readonly #end = (): void => void this.close().catch(() => {});
+
   async #close(): Promise<void> {
     await null; // so that `#closing` is set before anything asks for it
-    this.#settings.signal?.removeEventListener("abort", this.#abort);
-    this.#giveBack();
-    this.#endWait?.();
-    if (this.#trail !== undefined) await (await reactor()).idle();
-    this.#queue.end();
+    const { signal, source } = this.#settings;
+    signal?.removeEventListener("abort", this.#end);
+    this.#closed.resolve();
+    await this.#opened.catch(() => {});
+    try {
+      this.#giveBack();
+      if (isKernel(source) || "socket" in source) await (await reactor()).idle();
+    } catch (error) {
+      this.#queue.end({ error });
+      throw error;
+    } finally {
+      this.#queue.end();
+    }
   }
 
   /** Undoes all, the last first; what one refuses does not keep the others. */
@@ -208,8 +239,8 @@ export class AuditStream extends EventStream<AuditEvent> {
   }
 }
 
-/** Audits what changes at and below a path, or at the file that it is; what ends that. */
-function addTree(libc: Libc, trail: AuditTrail, path: string | URL): () => void {
+/** Audits what changes at and below a path, or at the file that it is. */
+function addTree(libc: Libc, trail: AuditTrail, path: string | URL): TrailTree {
   const absolute = absolutePath(libc, path);
   const status = fileStatus(libc, cString(absolute));
   if (status === undefined) {
@@ -218,8 +249,7 @@ function addTree(libc: Libc, trail: AuditTrail, path: string | URL): () => void 
   const real = realPath(libc, absolute);
   const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
   const device = mountOf(real, mounts)?.device ?? status.device;
-  const tree = trail.addTree(real, status.type === "directory", device);
-  return () => tree.remove();
+  return trail.addTree(real, status.type === "directory", device);
 }
 
 /**

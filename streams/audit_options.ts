@@ -99,7 +99,7 @@ export function settleAudit(options: AuditOptions): AuditSettings {
   if (!Array.isArray(rules)) {
     throw new TypeError(`Cannot audit with rules ${String(rules)}: not a list of rules`);
   }
-  for (const rule of rules) encodeRule(rule); // says what is wrong with it
+  for (const rule of rules) checkRule(rule);
   const paths = options.paths === undefined ? [] : pathList(options.paths, "audit");
   const isAsked = paths.length > 0 || rules.length > 0;
   if (isAsked && !(isKernel(source) && manage)) {
@@ -117,6 +117,20 @@ export function settleAudit(options: AuditOptions): AuditSettings {
     events: events && checkEvents(events),
     signal,
   };
+}
+
+/** {@linkcode encodeRule} says what is wrong with a rule, but for what is none. */
+function checkRule(rule: AuditRule): void {
+  const { list, action, syscalls, fields } = Object(rule) as Partial<AuditRule>;
+  const isNone = list === undefined || action === undefined ||
+    !(syscalls === "all" || Array.isArray(syscalls)) ||
+    !(Array.isArray(fields) && fields.every((field) => Object(field) === field));
+  if (isNone) {
+    throw new TypeError(
+      `Cannot audit by rule ${String(rule)}: it is { list, action, syscalls, fields }`,
+    );
+  }
+  encodeRule(rule);
 }
 
 function isSource(source: unknown): source is AuditSource {

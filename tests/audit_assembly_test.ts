@@ -214,6 +214,18 @@ test("serials that are missing too long are lost", () => {
   assert.equal(assembly.lostSerials, 6);
 });
 
+test("an event of which nothing but its end came is missing, and that is known in time", () => {
+  const assembly = new Assembly({ isLive: true, timeout: 100 });
+  assembly.push(record("USER_LOGIN", 1), 0);
+  assembly.push(record("EOE", 2), 1);
+  assert.equal(assembly.due, undefined);
+  assembly.push(record("USER_LOGIN", 3), 2);
+  assert.deepEqual(shown(assembly.take(2)), ["1 USER_LOGIN", "3 USER_LOGIN"]);
+  assert.equal(assembly.due, 102);
+  assembly.take(102);
+  assert.equal(assembly.lostSerials, 1);
+});
+
 test("what is not in a log is not lost", () => {
   const assembly = new Assembly();
   assembly.push(record("USER_LOGIN", 1));

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
@@ -11,9 +10,9 @@ import { RecordStream, type RecordStreamInit } from "../backends/audit/record_st
 import { addRule, type AuditRule, deleteRule, keyField } from "../backends/audit/rules.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
+import { Auditd } from "./auditd.ts";
 import { Audited, EOE, Records, whyUnaudited } from "./audited.ts";
-import { Running } from "./running.ts";
-import { TemporaryDirectory, touch, until } from "./runtime.ts";
+import { touch, until } from "./runtime.ts";
 
 const settings = { skip: whyUnaudited, timeout: 60_000 };
 const shared = await reactor();
@@ -134,55 +133,6 @@ test("two streams of a process: the second takes over from the first", settings,
     stream.close();
   }
 });
-
-/** auditd(8) with a configuration and a log of its own. */
-class Auditd implements AsyncDisposable {
-  readonly #directory = new TemporaryDirectory();
-  readonly #log = join(this.#directory.path, "audit.log");
-  #process: Running | undefined;
-
-  constructor() {
-    mkdirSync(join(this.#directory.path, "plugins.d"));
-    writeFileSync(
-      join(this.#directory.path, "auditd.conf"),
-      `log_file = ${this.#log}
-log_format = RAW
-log_group = root
-flush = NONE
-max_log_file = 8
-max_log_file_action = IGNORE
-space_left = 2
-admin_space_left = 1
-space_left_action = IGNORE
-admin_space_left_action = IGNORE
-disk_full_action = IGNORE
-disk_error_action = IGNORE
-plugin_dir = ${this.#directory.path}/plugins.d
-`,
-      { mode: 0o640 },
-    );
-  }
-
-  start(): Running {
-    return this.#process = new Running([
-      "auditd",
-      "-n",
-      "-s",
-      "nochange",
-      "-c",
-      this.#directory.path,
-    ]);
-  }
-
-  get log(): string {
-    return readFileSync(this.#log, "utf8");
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process?.[Symbol.asyncDispose]();
-    this.#directory[Symbol.dispose]();
-  }
-}
 
 test("auditd comes, stays and goes: every record is told once", {
   skip: whyUnaudited || (isInstalled("auditd") ? false : "auditd is not installed"),

@@ -10,6 +10,7 @@ import test from "node:test";
 import { SystemError } from "../ffi/errno.ts";
 import { type Capabilities, capabilities, type Probe } from "../watch/capabilities.ts";
 import { watch } from "../watch/watch.ts";
+import { Audited, whyUnaudited } from "./audited.ts";
 import { isDeno, isRoot, moduleFile, runScript, TemporaryDirectory } from "./runtime.ts";
 
 const NEEDS_ROOT = { skip: isRoot ? false : "needs root" };
@@ -28,6 +29,8 @@ const NAMES = [
   "permission-events",
   "pre-content-events",
   "mount-events",
+  "audit-rules",
+  "audit-multicast",
 ];
 
 /** A script that prints what it finds. */
@@ -115,11 +118,13 @@ test("nobody has no capability, and is told which is missing", NEEDS_ROOT, async
       "open-by-handle",
       "permission-events",
       "pre-content-events",
+      "audit-rules",
+      "audit-multicast",
     ]
   ) {
     const { available, remedy } = byName.get(name)!;
     assert.equal(available, false, name);
-    assert.match(remedy!, /CAP_(SYS_ADMIN|DAC_READ_SEARCH)/, name);
+    assert.match(remedy!, /CAP_(SYS_ADMIN|DAC_READ_SEARCH|AUDIT_CONTROL|AUDIT_READ)/, name);
   }
 });
 
@@ -186,4 +191,19 @@ test("limits: their values, and how much of them is used by whom", async () => {
     users.map(({ used }) => used),
     users.map(({ used }) => used).toSorted((a, b) => b - a),
   );
+});
+
+test("tells the state of audit to those who may ask", {
+  skip: whyUnaudited,
+  timeout: 60_000,
+}, async () => {
+  await using audited = await Audited.open();
+  const { audit } = await capabilities();
+  const { enabled, backlogLimit, lost } = audited.control.status();
+  assert.equal(enabled, 0);
+  assert.deepEqual(audit, { enabled: false, locked: false, backlogLimit, backlog: 0, lost });
+  audited.control.set({ enabled: 1 });
+  assert.equal((await capabilities()).audit!.enabled, true);
+  audited.control.set({ enabled: 0 });
+  assert.equal((await asNobody("/")).audit, undefined);
 });

@@ -25,6 +25,7 @@ import { CapabilityError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { type Reactor, reactor } from "../ffi/reactor.ts";
+import { isBookkeeping } from "./audit_bookkeeping.ts";
 import { DirectoryTable } from "./directory_table.ts";
 
 /** Somebody who hears of what is audited. */
@@ -54,6 +55,8 @@ export interface TrailInit extends RecordStreamInit {
 export interface TrailTree {
   /** What the kernel cannot tell of it. */
   readonly refused: readonly RuleClass[];
+  /** Resolves once all its directories are known, by which calls relative to an open directory get their paths. */
+  readonly learned: Promise<void>;
   remove(): void;
 }
 
@@ -133,10 +136,11 @@ export class AuditTrail {
     const tree = this.#managed().addTree(path, isDirectory);
     let isWanted = true;
     const directory = isDirectory ? path : posix.dirname(path);
-    const learning = this.#directories.learn(directory, device, isDirectory, () => isWanted);
-    learning.catch((error) => this.#fail(error));
+    const learned = this.#directories.learn(directory, device, isDirectory, () => isWanted);
+    learned.catch(() => {}); // whoever waits for it hears of it
     return {
       refused: tree.refused,
+      learned,
       remove: () => {
         isWanted = false;
         tree.remove();
@@ -185,14 +189,21 @@ export class AuditTrail {
   }
 
   #flush(): void {
-    const events = this.#assembly.take(Date.now()).map((records) => {
+    const events: AuditEvent[] = [];
+    for (const records of this.#assembly.take(Date.now())) {
       const event = auditEvent(records, this.#context);
+      if (isBookkeeping(event, this.way, this.#key)) continue;
       this.#directories.note(event);
-      return event;
-    });
+      events.push(event);
+    }
     if (events.length > 0) { for (const listener of this.#listeners) listener.heard(events); }
     this.#countSerials();
     this.#flushLater();
+  }
+
+  /** What the keys of this process's rules begin with. */
+  get #key(): string | undefined {
+    return isHeld(this.#hold) ? this.#hold.hold.key : undefined;
   }
 
   #countSerials(): void {

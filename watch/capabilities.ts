@@ -10,6 +10,9 @@
 
 import { posix } from "node:path";
 import process from "node:process";
+import { AuditControl } from "../backends/audit/control.ts";
+import { AuditSocket } from "../backends/audit/netlink.ts";
+import type { AuditStatus } from "../backends/audit/status.ts";
 import { identify, openHandle } from "../backends/fanotify/handle.ts";
 import {
   type LimitName,
@@ -41,6 +44,7 @@ import {
   FAN_UNLIMITED_MARKS,
   FAN_UNLIMITED_QUEUE,
 } from "../ffi/abi/fanotify.ts";
+import { AUDIT_NLGRP_READLOG } from "../ffi/abi/audit.ts";
 import { ENOENT } from "../ffi/abi/errno.ts";
 import { IN_CLOEXEC, IN_CREATE, IN_NONBLOCK } from "../ffi/abi/inotify.ts";
 import {
@@ -51,7 +55,7 @@ import {
   O_PATH,
   O_RDONLY,
 } from "../ffi/abi/open.ts";
-import { errnoName, systemError } from "../ffi/errno.ts";
+import { errnoName, SystemError, systemError } from "../ffi/errno.ts";
 import { fileStatus, readText } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
@@ -89,7 +93,9 @@ export type ProbeName =
   | "rename-event"
   | "permission-events"
   | "pre-content-events"
-  | "mount-events";
+  | "mount-events"
+  | "audit-rules"
+  | "audit-multicast";
 
 /** One thing that was tried. */
 export interface Probe {
@@ -117,6 +123,22 @@ export interface Limit {
   readonly users: readonly { readonly pid: number; readonly comm: string; readonly used: number }[];
 }
 
+/** The state of the machine's audit system. */
+export interface AuditState {
+  /** Whether anything is recorded. */
+  readonly enabled: boolean;
+  /** Whether that, and the rules, cannot be changed until the next boot. */
+  readonly locked: boolean;
+  /** Who the records go to. */
+  readonly daemon?: { readonly pid: number; readonly comm: string };
+  /** How many records may wait for it. */
+  readonly backlogLimit: number;
+  /** How many do. */
+  readonly backlog: number;
+  /** How many were lost so far, since it was last reset. */
+  readonly lost: number;
+}
+
 /** What can be done here. */
 export interface Capabilities {
   /** What runs this program: `"deno"` or `"bun"`. */
@@ -135,6 +157,8 @@ export interface Capabilities {
   readonly probes: readonly Probe[];
   /** The kernel's limits on watching, with their use. */
   readonly limits: readonly Limit[];
+  /** The state of audit; undefined for those who may not ask. */
+  readonly audit?: AuditState;
 }
 
 /** What a trial has at hand. */
@@ -178,6 +202,11 @@ const OF_MARK = {
   ENODEV: BY_INOTIFY,
   EOPNOTSUPP: BY_INOTIFY,
   EXDEV: "mark the filesystem's top-level mount (btrfs: subvolid=5), or use inotify",
+};
+
+const OF_AUDIT = {
+  EPROTONOSUPPORT: "this kernel is built without CONFIG_AUDIT",
+  ECONNREFUSED: "audit answers in the first user namespace only, and not with audit=0",
 };
 
 /** What is tried, in the order in which it is told. */
@@ -306,7 +335,55 @@ const TRIALS: readonly Trial[] = [
       EINVAL: "needs Linux 6.15; older ones tell it through /proc/self/mountinfo",
     },
   },
+  {
+    name: "audit-rules",
+    about: "to have the audit system record who does what, and be its daemon (audit)",
+    run: ({ libc }) => refusalOf(() => void statusOf(libc)),
+    remedies: { ...OF_AUDIT, EPERM: "run as root, or give the process CAP_AUDIT_CONTROL" },
+  },
+  {
+    name: "audit-multicast",
+    about: "to hear what is recorded for others (audit)",
+    run: ({ libc }) =>
+      refusalOf(() =>
+        new AuditSocket(libc, "CAP_AUDIT_READ", 1 << (AUDIT_NLGRP_READLOG - 1)).close()
+      ),
+    remedies: { ...OF_AUDIT, EPERM: "run as root, or give the process CAP_AUDIT_READ" },
+  },
 ];
+
+/** What the system refuses of what is done; undefined where it does not. */
+function refusalOf(work: () => void): Refusal | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SystemError) return error;
+    throw error;
+  }
+}
+
+function statusOf(libc: Libc): AuditStatus {
+  using control = new AuditControl(libc);
+  return control.status();
+}
+
+/** The state of audit, for those who may ask. */
+function auditState(libc: Libc): AuditState | undefined {
+  let status: AuditStatus | undefined;
+  refusalOf(() => void (status = statusOf(libc)));
+  if (status === undefined) return undefined;
+  const { enabled, pid, backlogLimit, backlog, lost } = status;
+  const comm = pid === 0 ? undefined : readText(libc, `/proc/${pid}/comm`)?.trimEnd();
+  return {
+    enabled: enabled !== 0,
+    locked: enabled === 2,
+    ...(comm === undefined ? {} : { daemon: { pid, comm } }),
+    backlogLimit,
+    backlog,
+    lost,
+  };
+}
 
 function group(flags: number): Trial["run"] {
   return ({ libc }) => withGroup(libc, flags, () => undefined);
@@ -442,6 +519,7 @@ export async function capabilities(path: string | URL = "."): Promise<Capabiliti
   // The limits are each user's own; root sees what everybody holds.
   const users = limitUsers(libc)
     .filter(({ pid }) => fileStatus(libc, cString(`/proc/${pid}`))?.uid === uid);
+  const audit = auditState(libc);
   const { bun, deno } = process.versions as Readonly<Record<string, string | undefined>>;
   return {
     runtime: bun === undefined
@@ -454,5 +532,6 @@ export async function capabilities(path: string | URL = "."): Promise<Capabiliti
     path: absolute,
     probes: TRIALS.map((trial) => probe(trial, subject)),
     limits: LIMITS.map((name) => limit(libc, name, users)),
+    ...(audit === undefined ? {} : { audit }),
   };
 }

@@ -55,11 +55,18 @@ export class Assembly {
     return this.#pending.size;
   }
 
-  /** When, by the clock, the oldest event under way will be given up; undefined while there is none, and for logs. */
+  /**
+   * When, by the clock, the oldest event under way, or missing, will be given up; undefined while there is none, and for
+   * logs.
+   */
   get due(): number | undefined {
     if (!this.#isLive) return undefined;
-    for (const event of this.#pending) return event.since + this.#timeout;
-    return undefined;
+    let since = this.#gaps?.since ?? Infinity;
+    for (const event of this.#pending) {
+      since = Math.min(since, event.since);
+      break;
+    }
+    return since === Infinity ? undefined : since + this.#timeout;
   }
 
   /** How many events the kernel numbered that did not come, though later ones did long ago. Logs have none. */
@@ -75,10 +82,11 @@ export class Assembly {
       event = this.#bySerial.get(record.serial);
       while (event !== undefined && !event.has(record)) event = event.before;
       if (event === undefined) {
-        this.#gaps?.see(record, now);
+        const isEnd = record.type === AUDIT_RECORD.AUDIT_EOE;
+        if (!isEnd) this.#gaps?.see(record, now);
         if (!this.#isLive) this.#giveUpBefore(record);
-        // Of an event that PROCTITLE has ended.
-        if (record.type === AUDIT_RECORD.AUDIT_EOE) return;
+        // Of an event that PROCTITLE has ended, or of which nothing else came: that one is missing.
+        if (isEnd) return;
         event = new Pending(record, this.#isLive ? now : record.time);
         if (comesAlone(record.type)) {
           event.records.push(record);

@@ -145,9 +145,15 @@ export class AuditHold {
     };
   }
 
-  /** Sets what fits the way that records come: a daemon's queue is long, and nobody waits for it. */
+  /**
+   * Sets what fits the way that records come: a daemon's queue is long, and nobody waits for it. What another holder has
+   * set for itself as the daemon stays.
+   */
   tune(way: AuditWay): void {
     const status = this.control.status();
+    const isHolder = () =>
+      listRules(this.control).some((rule) => ruleOwner(rule)?.pid === status.pid);
+    if (way === "multicast" && status.pid !== 0 && isHolder()) return;
     let settings: AuditSettings;
     if (way === "unicast") {
       const { backlogLimit, backlogWaitTime = 0 } = status;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { EINTR, ENOENT } from "../../ffi/abi/errno.ts";
+import { EINTR, EISDIR, ENOENT } from "../../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_RDONLY } from "../../ffi/abi/open.ts";
 import { systemError } from "../../ffi/errno.ts";
 import { fileStatus } from "../../ffi/file.ts";
@@ -24,14 +24,21 @@ export interface LogInit {
 
 /**
  * The bytes of a log in chunks, each valid until the next is asked for; a file whose last line is cut gets a newline.
- * Throws `SystemError` where it cannot be opened or read.
+ * Throws `SystemError` at once where it cannot be opened, and later where it cannot be read. What is opened is closed at
+ * the end of the iteration.
  */
-export function* readLog(
+export function readLog(
   libc: Libc,
   path: string,
   init: LogInit = {},
 ): Generator<Uint8Array<ArrayBuffer>> {
-  const files = openLog(libc, path, init.rotated ?? false);
+  return readFiles(libc, openLog(libc, path, init.rotated ?? false));
+}
+
+function* readFiles(
+  libc: Libc,
+  files: readonly LogFile[],
+): Generator<Uint8Array<ArrayBuffer>> {
   try {
     const buffer = new Uint8Array(CHUNK);
     for (const { fd, name } of files) {
@@ -76,6 +83,10 @@ function openLog(libc: Libc, path: string, rotated: boolean): LogFile[] {
       throw error;
     }
     const status = fileStatus(libc, cString(""), fd);
+    if (status?.type === "directory") {
+      for (const file of [...files, { fd }]) libc.close(file.fd);
+      throw systemError(libc, `read ${path}`, { syscall: "read", path, errno: EISDIR });
+    }
     const identity = status === undefined ? name : `${status.device} ${status.inode}`;
     if (seen.has(identity)) libc.close(fd);
     else files.unshift({ fd, name });

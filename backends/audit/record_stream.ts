@@ -52,14 +52,14 @@ export interface RecordStreamInit {
   readonly receiveBuffer?: number;
   /** The one way, in place of the one that fits. */
   readonly way?: AuditWay;
-  /** How often the state of audit is looked at, in ms. Default 15,000. */
+  /** How often the state of audit is looked at, in ms; that takes 0.05 ms. Default 1000. */
   readonly lookEvery?: number;
   /** How long a daemon that has left may take to come back, in ms. Default 30,000. */
   readonly patience?: number;
 }
 
 const RECEIVE_BUFFER = 32 * 1024 * 1024;
-const LOOK_EVERY = 15_000;
+const LOOK_EVERY = 1000;
 const PATIENCE = 30_000;
 
 /** How long is read before the event loop has its turn, in ms. */
@@ -136,9 +136,9 @@ export class RecordStream {
     return this.#bytesBefore + this.#socket.bytesRead;
   }
 
-  /** What was lost since the stream began; asks the kernel. */
+  /** What was lost since the stream began; asks the kernel, and tells what is new. */
   get losses(): AuditLosses {
-    this.#countDrops();
+    this.#countLost();
     return this.counters.losses;
   }
 
@@ -150,6 +150,7 @@ export class RecordStream {
   /** Ends the stream; where it was the daemon, there is none from then on. */
   close(): void {
     if (this.#closed) return;
+    this.#countLost();
     this.#closed = true;
     clearInterval(this.#timer);
     this.#reactor.remove(this.#socket.fd);
@@ -258,9 +259,20 @@ export class RecordStream {
   #look(): void {
     if (this.#closed || this.#control === undefined) return;
     const status = this.#control.status();
-    const lost = this.counters.kernel(status.lost);
-    if (lost > 0) this.#sink.lost({ reason: "kernel", count: lost });
+    this.#countKernel(status);
     this.#follow(status);
+  }
+
+  #countKernel({ lost }: AuditStatus): void {
+    const count = this.counters.kernel(lost);
+    if (count > 0) this.#sink.lost({ reason: "kernel", count });
+  }
+
+  /** Counts all that was lost until now. */
+  #countLost(): void {
+    if (this.#closed) return;
+    this.#countDrops();
+    if (this.#control !== undefined) this.#countKernel(this.#control.status());
   }
 
   #follow({ pid }: AuditStatus): void {

@@ -46,6 +46,11 @@ export class SerialGaps {
     } else if (step < 0) this.#fill(node, serial);
   }
 
+  /** When the oldest gap was noticed; undefined where there is none. */
+  get since(): number | undefined {
+    return this.#gaps[0]?.since;
+  }
+
   /** Counts as lost what has been missing too long. */
   expire(now: number): void {
     let expired = 0;
