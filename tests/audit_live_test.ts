@@ -362,7 +362,7 @@ for (
     ["closes", "await stream.close();", undefined],
     ["throws", "throw new Error('as it should');", undefined],
     ["exits", "process.exit(3);", undefined],
-    ["crashes", "process.kill(process.pid, 'SIGSEGV');", undefined],
+    ["crashes", "process.kill(process.pid, 'SIGABRT');", undefined],
     ["gets SIGTERM", "", "SIGTERM"],
     ["gets SIGKILL", "", "SIGKILL"],
   ] as const
@@ -593,12 +593,8 @@ test(
     try {
       // Beside no daemon the kernel's own queue is short, and nobody's business here: they wait, and lose nothing.
       const { kernel: before } = trail.losses;
-      const pausing = setInterval(() => {
-        isFull = !isFull;
-        trail.resume();
-      }, 20);
+      isFull = true; // so that nothing is read meanwhile
       await openMany(path, 8, COUNT / 8);
-      clearInterval(pausing);
       isFull = false;
       trail.resume();
       let ends = 0;
