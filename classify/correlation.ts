@@ -33,8 +33,11 @@ const TICK = 10;
 /** The part of an audit event that is looked at. */
 export interface Deed {
   readonly kind: Kind;
+  /** Empty where it is not known. */
   readonly path: string;
   readonly from?: string;
+  /** What stands for the file then, by its device and inode. */
+  readonly file?: string;
   /** When the system call began, in ms since the epoch. */
   readonly time: number;
   readonly actor?: Actor;
@@ -57,6 +60,8 @@ export type Attributable = WatchEvent & { actor?: Actor };
 /** An event on its way. */
 interface Held<Event> {
   readonly event: Event;
+  /** What stands for the file, as in {@linkcode Deed}. */
+  readonly file: string | undefined;
   /** Since when it may have happened, in ms since the epoch. */
   readonly since: number;
   /** Until when it waits; 0 where it does not. */
@@ -104,6 +109,12 @@ export class Correlation<Event extends Attributable> {
   readonly #writers = new Map<string, Map<number, Writer>>();
   /** What was told last. */
   #last: Event | undefined;
+  readonly #fileOf: (event: Event) => string | undefined;
+
+  /** `fileOf` says which file an event is about, by its device and inode: some calls are told by these alone. */
+  constructor(fileOf: (event: Event) => string | undefined = () => undefined) {
+    this.#fileOf = fileOf;
+  }
 
   /** How many events are held. */
   get size(): number {
@@ -118,29 +129,32 @@ export class Correlation<Event extends Attributable> {
   /** Events that happened after `since` (ms since the epoch), read at `now` (ms on the clock of {@linkcode due}). */
   push(events: readonly Event[], since: number, now: number): void {
     for (const event of events) {
-      const held: Held<Event> = { event, since, until: now + HOLD };
+      const held: Held<Event> = { event, file: this.#fileOf(event), since, until: now + HOLD };
       this.#held.push(held);
       this.#look(held, now);
       if (held.until === 0) continue;
-      for (const path of placesOf(event)) append(this.#waiting, path, held);
+      for (const place of placesOf(held)) append(this.#waiting, place, held);
     }
   }
 
   /** What somebody did, heard of at `now`. */
   add(deed: Deed, now: number): void {
     const { actor, path, from } = deed;
-    if (actor === undefined || (path === "" && deed.kind !== FLAGS)) return;
+    if (actor === undefined || (path === "" && deed.file === undefined && deed.kind !== FLAGS)) {
+      return;
+    }
     if (from !== undefined) this.#moved(path, from, deed.attributes.exchange === true);
     if (deed.attributes.flags?.some((flag) => WRITING.includes(flag))) {
       this.#opened(path, { actor, time: deed.time });
     }
     const trace = { deed, actor, isTaken: false };
-    for (const path of pathsOf(deed)) {
+    const places = path === "" ? [deed.file ?? ""] : pathsOf(deed);
+    for (const path of places) {
       const traces = append(this.#traces, path, trace);
       if (traces.length > AT_ONE_PATH) traces.shift();
       this.#order.push([path, trace]);
     }
-    for (const path of pathsOf(deed)) {
+    for (const path of places) {
       for (const held of this.#waiting.get(path)?.slice() ?? []) {
         this.#look(held, now);
         if (held.until === 0) this.#waitNoMore(held);
@@ -159,12 +173,17 @@ export class Correlation<Event extends Attributable> {
         this.#settle(held);
       }
       const { event } = held;
-      // The number of links changes with the name that came or went, which was told just before.
-      const { actor } = this.#last ?? {};
-      if (event.kind === "modify.metadata.links" && actor !== undefined) event.actor ??= actor;
+      if (event.kind === "modify.metadata.links") this.#tellLinks(event);
       this.#last = event;
     }
     return told.map(({ event }) => event);
+  }
+
+  /** The number of links changes with the name that came or went, which was told just before. */
+  #tellLinks(event: Event): void {
+    const { actor } = this.#last ?? {};
+    const isOther = event.actor !== undefined && event.actor.pid !== actor?.pid;
+    if (actor !== undefined && !isOther) event.actor = actor;
   }
 
   /** All that is held. */
@@ -202,18 +221,23 @@ export class Correlation<Event extends Attributable> {
   }
 
   /** The deeds that an event may be of: of a write to an open file, what opened it meanwhile. */
-  #tracesOf({ event, since }: Held<Event>, kind: string): Trace[] {
-    const ofAny = event.kind === FLAGS ? this.#traces.get("") ?? [] : [];
-    return [...this.#traces.get(event.path) ?? [], ...ofAny].filter(({ deed }) =>
-      (matches(deed, kind) || (kind === "modify.data" && opensForWriting(deed))) &&
-      isAbout(deed, event) && canBe(event, deed) &&
-      deed.time >= since - TICK && deed.time <= event.time + TICK
-    );
+  #tracesOf(held: Held<Event>, kind: string): Trace[] {
+    const { event, file, since } = held;
+    const traces = (places: readonly string[]) =>
+      places.flatMap((place) => this.#traces.get(place) ?? []).filter(({ deed }) =>
+        (matches(deed, kind) || (kind === "modify.data" && opensForWriting(deed))) &&
+        isAbout(deed, held) && canBe(event, deed) &&
+        deed.time >= since - TICK && deed.time <= event.time + TICK
+      );
+    const own = traces([event.path, ...file === undefined ? [] : [file]]);
+    if (event.kind !== FLAGS || own.some(({ deed }) => deed.kind === FLAGS)) return own;
+    return [...own, ...traces([""]).filter(({ isTaken }) => !isTaken)];
   }
 
   /** The kernel said who it was: adds what audit knows beyond. */
   #complete(event: Event, actor: Actor, traces: readonly Trace[], kind: string): boolean {
     const deed = traces.find((trace) => trace.actor.pid === actor.pid);
+    if (deed?.deed.path === "") deed.isTaken = true;
     const writer = kind === "modify.data"
       ? this.#writers.get(event.path)?.get(actor.pid)
       : undefined;
@@ -243,6 +267,7 @@ export class Correlation<Event extends Attributable> {
     const last = (fitting.length > 0 ? fitting : among).at(-1)!;
     const isOne = among.every(({ actor }) => actor.pid === last.actor.pid) || fitting.length === 1;
     event.actor = { ...last.actor, confidence: isOne ? "likely" : "ambiguous" };
+    if (isOne && last.deed.path === "") last.isTaken = true; // it named no file, and this was the one
   }
 
   /** Nobody tells who writes to an open file: one of those who opened it for writing, as far as that was seen. */
@@ -276,7 +301,7 @@ export class Correlation<Event extends Attributable> {
 
   #waitNoMore(held: Held<Event>): void {
     held.until = 0;
-    for (const path of placesOf(held.event)) {
+    for (const path of placesOf(held)) {
       const others = this.#waiting.get(path)?.filter((other) => other !== held) ?? [];
       if (others.length > 0) this.#waiting.set(path, others);
       else this.#waiting.delete(path);
@@ -315,8 +340,11 @@ function canBe(event: WatchEvent, deed: Deed): boolean {
 }
 
 /** Where the deed of an event may be. */
-function placesOf(event: WatchEvent): string[] {
-  return event.kind === FLAGS ? [event.path, ""] : pathsOf(event);
+function placesOf({ event, file }: Pick<Held<WatchEvent>, "event" | "file">): string[] {
+  const places = pathsOf(event);
+  if (file !== undefined) places.push(file);
+  if (event.kind === FLAGS) places.push("");
+  return places;
 }
 
 /** Where something happened: a rename at two places. */
@@ -331,8 +359,10 @@ function append<Value>(map: Map<string, Value[]>, path: string, value: Value): V
   return values;
 }
 
-/** Whether the names of a deed are those of the event at whose path it is. */
-function isAbout({ path, from, attributes }: Deed, event: WatchEvent): boolean {
+/** Whether the names of a deed are those of the event at whose path it is; without names the file is. */
+function isAbout(deed: Deed, { event, file }: Pick<Held<WatchEvent>, "event" | "file">): boolean {
+  const { path, from, attributes } = deed;
+  if (path === "") return deed.file === undefined || deed.file === file;
   switch (event.kind) {
     case "rename":
       return path === event.path && from === event.from;
@@ -341,7 +371,7 @@ function isAbout({ path, from, attributes }: Deed, event: WatchEvent): boolean {
     case "rename.out":
       return from === event.path;
     default:
-      return path === event.path || path === "";
+      return path === event.path;
   }
 }
 

@@ -40,7 +40,7 @@ function told(
   deeds: readonly Deed[],
   later: boolean,
 ): (readonly [string, string, number | undefined, string | undefined])[] {
-  const join = new Correlation<FileEvent>();
+  const join = new Correlation<FileEvent>(({ path }) => `inode of ${path}`);
   if (!later) { for (const one of deeds) join.add(one, 0); }
   join.push(events, NOW - 5, 0);
   if (later) { for (const one of deeds) join.add(one, 0); }
@@ -145,6 +145,47 @@ const CASES: readonly Case[] = [
     events: [event("modify.metadata.flags", "/a")],
     deeds: [deed("modify.metadata.flags", "", 9)],
     pids: [9],
+  },
+  {
+    title: "flags that one call changed were not changed by it in another file",
+    events: [event("modify.metadata.flags", "/a"), event("modify.metadata.flags", "/b")],
+    deeds: [deed("modify.metadata.flags", "", 9)],
+    pids: [9, undefined],
+    confidence: ["likely", undefined],
+  },
+  {
+    title: "flags of two files by two processes may be of either",
+    events: [event("modify.metadata.flags", "/a"), event("modify.metadata.flags", "/b")],
+    deeds: [deed("modify.metadata.flags", "", 8), deed("modify.metadata.flags", "", 9)],
+    pids: [9, 9],
+    confidence: ["ambiguous", "ambiguous"],
+  },
+  {
+    title: "flags are changed by whoever named the file, if anybody did",
+    events: [event("modify.metadata.flags", "/a")],
+    deeds: [deed("modify.metadata.flags", "/a", 8), deed("modify.metadata.flags", "", 9)],
+    pids: [8],
+  },
+  {
+    title: "without a name the inode tells which file it is",
+    events: [
+      event("modify.metadata.permissions", "/a"),
+      event("create.file", "/b"),
+      event("rename", "/d", { from: "/c" }),
+    ],
+    deeds: [
+      deed("modify.metadata.permissions", "", 1, { file: "inode of /a" }),
+      deed("create.file", "", 2, { file: "inode of /b" }),
+      deed("rename", "", 3, { file: "inode of /d" }),
+    ],
+    pids: [1, 2, 3],
+  },
+  {
+    title: "another inode is another file",
+    events: [event("modify.metadata.permissions", "/a")],
+    deeds: [deed("modify.metadata.permissions", "", 1, { file: "inode of /b" })],
+    pids: [undefined],
+    confidence: [undefined],
   },
   {
     title: "who closed a file and changed flags changed those",
@@ -264,6 +305,15 @@ test("the kernel's word on who it was is completed, and not replaced", () => {
   join.add(deed("create.file", "/a", 5), 0);
   const [one] = join.take(0);
   assert.deepEqual({ ...one!.actor }, { ...known, loginUid: 1000, syscall: "call" });
+});
+
+test("of the number of links too", () => {
+  const join = new Correlation<FileEvent>();
+  const links = event("modify.metadata.links", "/a", { actor: actor(5) });
+  const others = event("modify.metadata.links", "/c", { actor: actor(6) });
+  join.push([event("create.link", "/b", { actor: actor(5) }), links, others], NOW - 5, 0);
+  join.add(deed("create.link", "/b", 5), 0);
+  assert.deepEqual(join.take(0).map(({ actor }) => actor?.syscall), ["call", "call", undefined]);
 });
 
 test("what waits holds up what is behind it, for HOLD ms", () => {

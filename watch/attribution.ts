@@ -24,14 +24,20 @@ const SLACK = 50;
 export class Attribution {
   readonly #queue: EventQueue;
   readonly #filter: Filter;
-  readonly #join = new Correlation<FileEvent>();
+  readonly #join: Correlation<FileEvent>;
   readonly #sources = new WeakMap<FileEvent, Source>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = Infinity;
 
-  constructor(queue: EventQueue, filter: Filter) {
+  /** `fileOf`: as {@linkcode Correlation} has it. */
+  constructor(
+    queue: EventQueue,
+    filter: Filter,
+    fileOf: (event: FileEvent) => string | undefined,
+  ) {
     this.#queue = queue;
     this.#filter = filter;
+    this.#join = new Correlation(fileOf);
   }
 
   /** Whether the queue has no room for what is held. */

@@ -9,10 +9,11 @@ import { isWithin } from "../backends/mounts/mountinfo.ts";
 import type { AuditEvent } from "../classify/audit_event.ts";
 import type { Deed } from "../classify/correlation.ts";
 import { FileEvent } from "../classify/event.ts";
+import { matches } from "../classify/kinds.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { readLink } from "../ffi/file.ts";
+import { fileStatus, readLink } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { decodeText } from "../ffi/text.ts";
+import { cString, decodeText } from "../ffi/text.ts";
 import { Attribution } from "./attribution.ts";
 import { openTrail, type TrailListener, type TrailTree } from "./audit_trail.ts";
 import type { Gap } from "./feed.ts";
@@ -46,7 +47,7 @@ export class Auditing implements TrailListener {
     onLost: (reason: string, count: number | undefined) => void,
   ) {
     this.#libc = libc;
-    this.attribution = new Attribution(queue, filter);
+    this.attribution = new Attribution(queue, filter, (event) => this.#fileOf(event));
     this.#filter = filter;
     this.#onLost = onLost;
   }
@@ -129,8 +130,9 @@ export class Auditing implements TrailListener {
 
   #hear(event: AuditEvent): void {
     const isFlags = event.kind === "modify.metadata.flags";
+    const known = event.attributes.unresolved ? "" : event.path;
     // While the process has the file open, /proc tells which it is; what is not so is found not to have changed.
-    const path = isFlags && event.path === "" ? this.#openFile(event) : event.path;
+    const path = isFlags && known === "" ? this.#openFile(event) : known;
     const spelled = new Set<string>();
     for (const place of this.#placesOf(path, event.from)) {
       const deed = deedAt(event, path, place.target);
@@ -140,7 +142,18 @@ export class Auditing implements TrailListener {
       else this.attribution.heard(deed);
       if (isFlags) place.onFlags(deed.path);
     }
-    if (isFlags && spelled.size === 0) this.attribution.heard(deedAt(event, "", undefined));
+    // What is done through a file descriptor names the file by its inode alone.
+    if (path === "") this.attribution.heard({ ...deedAt(event, "", undefined), ...fileIn(event) });
+  }
+
+  /** Which file an event is about, as the records of audit have it: by the device of the mount table. */
+  #fileOf(event: FileEvent): string | undefined {
+    if (!BY_FILE.some((kind) => matches(event, kind))) return undefined;
+    const device = [...this.#places.keys()].findLast(({ path }) => isWithin(event.path, path))
+      ?.device;
+    if (device === undefined) return undefined;
+    const inode = fileStatus(this.#libc, cString(event.pathBytes ?? event.path))?.inode;
+    return inode === undefined ? undefined : `${device} ${inode}`;
   }
 
   /** The targets that have one of the paths; of those one below the other only the innermost. */
@@ -174,6 +187,17 @@ export class Auditing implements TrailListener {
     const told = (event as AuditEvent & FileEvent).at(path);
     this.attribution.push([told], told.time, target);
   }
+}
+
+/** The kinds of what can be done without naming a path, and leaves a file that can be looked at. */
+const BY_FILE: readonly string[] = ["modify.metadata", "create", "rename", "rename.in"];
+
+/** The file that an event is about, as {@linkcode Deed} has it. */
+function fileIn({ attributes: { paths = [] } }: AuditEvent): Pick<Deed, "file"> {
+  const of = (type: string) =>
+    paths.find(({ nametype, inode }) => nametype === type && inode !== undefined);
+  const file = of("CREATE") ?? of("NORMAL");
+  return file === undefined ? {} : { file: `${file.device} ${file.inode}` };
 }
 
 /** The part of a deed that is told of a target, in its spelling; undefined: of no target. */
