@@ -117,7 +117,8 @@ export interface Settings {
   readonly signal: AbortSignal | undefined;
 }
 
-const DEFAULT_EVENTS = ["create", "modify", "rename", "remove"];
+/** What is told where nobody says what. */
+export const DEFAULT_EVENTS: readonly string[] = ["create", "modify", "rename", "remove"];
 
 /** {@linkcode MetadataOptions.sweep}. */
 const SWEEP = 60_000;
