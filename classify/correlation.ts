@@ -15,6 +15,12 @@ import { type Kind, matches } from "./kinds.ts";
 /** How long an event waits for its deed, in ms. */
 export const HOLD = 100;
 
+/** How long while audit is behind, as in a burst: it still tells of what happened before the event. In ms. */
+export const HOLD_BEHIND = 1000;
+
+/** With that many events held none waits longer than {@linkcode HOLD}: the kernel's queue is bounded. */
+const CROWD = 8_192;
+
 /** How long an event that the kernel may have merged waits for more deeds once it has one, in ms. */
 const SETTLE = 20;
 
@@ -60,12 +66,14 @@ export type Attributable = WatchEvent & { actor?: Actor };
 /** An event on its way. */
 interface Held<Event> {
   readonly event: Event;
-  /** What stands for the file, as in {@linkcode Deed}. */
-  readonly file: string | undefined;
+  /** What stands for the file, as in {@linkcode Deed}; undefined where nobody has asked yet. */
+  file: string | undefined;
   /** Since when it may have happened, in ms since the epoch. */
   readonly since: number;
   /** Until when it waits; 0 where it does not. */
   until: number;
+  /** Until when it waits in any case. */
+  latest: number;
 }
 
 /** A deed at one of its paths. */
@@ -110,6 +118,12 @@ export class Correlation<Event extends Attributable> {
   /** What was told last. */
   #last: Event | undefined;
   readonly #fileOf: (event: Event) => string | undefined;
+  /** When the latest deed happened that named no path, in ms since the epoch: files are looked at for those alone. */
+  #unnamed = -Infinity;
+  /** When the latest deed happened, in ms since the epoch. */
+  #heardTo = -Infinity;
+  /** When it was heard of, on the clock of {@linkcode due}. */
+  #heardAt = -Infinity;
 
   /** `fileOf` says which file an event is about, by its device and inode: some calls are told by these alone. */
   constructor(fileOf: (event: Event) => string | undefined = () => undefined) {
@@ -129,7 +143,9 @@ export class Correlation<Event extends Attributable> {
   /** Events that happened after `since` (ms since the epoch), read at `now` (ms on the clock of {@linkcode due}). */
   push(events: readonly Event[], since: number, now: number): void {
     for (const event of events) {
-      const held: Held<Event> = { event, file: this.#fileOf(event), since, until: now + HOLD };
+      const file = this.#unnamed >= since - TICK ? this.#fileOf(event) : undefined;
+      const [until, latest] = [now + HOLD, now + HOLD_BEHIND];
+      const held: Held<Event> = { event, file, since, until, latest };
       this.#held.push(held);
       this.#look(held, now);
       if (held.until === 0) continue;
@@ -140,6 +156,8 @@ export class Correlation<Event extends Attributable> {
   /** What somebody did, heard of at `now`. */
   add(deed: Deed, now: number): void {
     const { actor, path, from } = deed;
+    this.#heardTo = Math.max(this.#heardTo, deed.time);
+    this.#heardAt = now;
     if (actor === undefined || (path === "" && deed.file === undefined && deed.kind !== FLAGS)) {
       return;
     }
@@ -149,6 +167,7 @@ export class Correlation<Event extends Attributable> {
     }
     const trace = { deed, actor, isTaken: false };
     const places = path === "" ? [deed.file ?? ""] : pathsOf(deed);
+    if (path === "" && deed.file !== undefined) this.#findFiles(deed);
     for (const path of places) {
       const traces = append(this.#traces, path, trace);
       if (traces.length > AT_ONE_PATH) traces.shift();
@@ -165,7 +184,11 @@ export class Correlation<Event extends Attributable> {
 
   /** What is to be told at `now`, in the order in which it came. */
   take(now: number): Event[] {
-    const end = this.#held.findIndex(({ until }) => until > now);
+    const end = this.#held.findIndex((held) => held.until > now || this.#mayCome(held, now));
+    const first = this.#held[end];
+    if (first !== undefined && first.until <= now) {
+      first.until = Math.min(now + SETTLE, first.latest);
+    }
     const told = this.#held.splice(0, end < 0 ? this.#held.length : end);
     for (const held of told) {
       if (held.until !== 0) {
@@ -177,6 +200,23 @@ export class Correlation<Event extends Attributable> {
       this.#last = event;
     }
     return told.map(({ event }) => event);
+  }
+
+  /** Whether an event's deed may be on its way yet: audit goes on to tell, and of what happened before. */
+  #mayCome({ event, until, latest }: Held<Event>, now: number): boolean {
+    // Records come when calls end, and have the time when they began: those of one moment are not next to each other.
+    const isBehind = this.#heardTo < event.time + HOLD && now - this.#heardAt < HOLD;
+    return until !== 0 && now < latest && isBehind && this.#held.length < CROWD;
+  }
+
+  /** Which files the events are about that wait, for a deed that names no path. */
+  #findFiles(deed: Deed): void {
+    this.#unnamed = Math.max(this.#unnamed, deed.time);
+    for (const held of this.#held) {
+      if (held.until === 0 || held.file !== undefined || !isOfOneAct(held.event, deed)) continue;
+      held.file = this.#fileOf(held.event);
+      if (held.file !== undefined) append(this.#waiting, held.file, held);
+    }
   }
 
   /** The number of links changes with the name that came or went, which was told just before. */
@@ -217,7 +257,7 @@ export class Correlation<Event extends Attributable> {
   }
 
   #soon(held: Held<Event>, now: number): void {
-    held.until = Math.min(held.until, now + SETTLE);
+    held.until = held.latest = Math.min(held.until, now + SETTLE);
   }
 
   /** The deeds that an event may be of: of a write to an open file, what opened it meanwhile. */
@@ -265,7 +305,8 @@ export class Correlation<Event extends Attributable> {
     const among = exact.length > 0 ? exact : traces;
     const fitting = among.filter(({ deed }) => hasValues(event, deed));
     const last = (fitting.length > 0 ? fitting : among).at(-1)!;
-    const isOne = among.every(({ actor }) => actor.pid === last.actor.pid) || fitting.length === 1;
+    const isOne = fitting.length === 1 ||
+      (among.every(({ actor }) => actor.pid === last.actor.pid) && !contradicts(event, last.deed));
     event.actor = { ...last.actor, confidence: isOne ? "likely" : "ambiguous" };
     if (isOne && last.deed.path === "") last.isTaken = true; // it named no file, and this was the one
   }
@@ -322,6 +363,10 @@ function opensForWriting({ attributes: { flags } }: Deed): boolean {
   return flags?.some((flag) => WRITING.includes(flag)) === true;
 }
 
+function isOfOneAct(event: WatchEvent, deed: Deed): boolean {
+  return ACTS.some(([kind]) => matches(event, kind) && matches(deed, kind));
+}
+
 /** Whether both say which metadata, and the same. */
 function isExactly(deed: Deed, event: WatchEvent): boolean {
   return deed.kind === event.kind && deed.kind.startsWith(`${METADATA}.`);
@@ -373,6 +418,12 @@ function isAbout(deed: Deed, { event, file }: Pick<Held<WatchEvent>, "event" | "
     default:
       return path === event.path;
   }
+}
+
+/** Whether a deed left other values than the event has: it is not, or not alone, what the event tells of. */
+function contradicts(event: WatchEvent, deed: Deed): boolean {
+  const isSaid = deed.kind === event.kind && deed.attributes.after !== undefined;
+  return isSaid && event.attributes.after !== undefined && !hasValues(event, deed);
 }
 
 /** Whether an event has the values that the deed left. */

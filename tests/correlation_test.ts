@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Correlation, type Deed, HOLD } from "../classify/correlation.ts";
+import { Correlation, type Deed, HOLD, HOLD_BEHIND } from "../classify/correlation.ts";
 import { type Actor, FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 
@@ -127,6 +127,17 @@ const CASES: readonly Case[] = [
     ],
     pids: [7],
     confidence: ["likely"],
+  },
+  {
+    title: "who left other values did not do it alone",
+    events: [
+      event("modify.metadata.permissions", "/a", { attributes: { after: { mode: 0o600 } } }),
+    ],
+    deeds: [
+      deed("modify.metadata.permissions", "/a", 8, { attributes: { after: { mode: 0o640 } } }),
+    ],
+    pids: [8],
+    confidence: ["ambiguous"],
   },
   {
     title: "of two kinds of changes each has its own deed",
@@ -321,11 +332,27 @@ test("what waits holds up what is behind it, for HOLD ms", () => {
   join.push([event("create.file", "/a")], NOW, 50);
   join.push([event("create.file", "/b"), event("lost", "/")], NOW, 60);
   join.add(deed("create.file", "/b", 2), 60);
+  join.add(deed("create.file", "/c", 3, { time: NOW + HOLD }), 60);
   assert.equal(join.due, 50 + HOLD);
   assert.deepEqual(join.take(50 + HOLD - 1), []);
   const last = join.take(50 + HOLD).map(({ path, actor }) => [path, actor?.pid]);
   assert.deepEqual(last, [["/a", undefined], ["/b", 2], ["/", undefined]]);
   assert.deepEqual([join.size, join.due], [0, Infinity]);
+});
+
+test("while audit is behind, what waits goes on to wait, but not for ever", () => {
+  const join = new Correlation<FileEvent>();
+  join.push([event("create.file", "/a")], NOW - 5, 0);
+  for (let now = 90; now < HOLD_BEHIND - HOLD; now += 90) {
+    join.add(deed("create.file", `/${now}`, 1, { time: NOW - 1 }), now);
+    assert.deepEqual(join.take(now + 20), [], `${now}`);
+  }
+  assert.equal(join.take(HOLD_BEHIND).length, 1);
+  join.push([event("create.file", "/b")], NOW - 5, 2000);
+  join.add(deed("create.file", "/c", 1, { time: NOW + HOLD }), 2090);
+  assert.equal(join.take(2000 + HOLD).length, 1, "audit has told of all before");
+  join.push([event("create.file", "/b", { time: NOW + 1000 })], NOW - 5, 3000);
+  assert.equal(join.take(3000 + HOLD).length, 1, "audit has nothing more to tell");
 });
 
 test("what may be merged waits for more deeds, but not as long", () => {

@@ -29,15 +29,19 @@ export class Attribution {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = Infinity;
 
-  /** `fileOf`: as {@linkcode Correlation} has it. */
+  readonly #hear: () => void;
+
+  /** `fileOf`: as {@linkcode Correlation} has it. `hear`: reads what audit has to tell now. */
   constructor(
     queue: EventQueue,
     filter: Filter,
     fileOf: (event: FileEvent) => string | undefined,
+    hear: () => void,
   ) {
     this.#queue = queue;
     this.#filter = filter;
     this.#join = new Correlation(fileOf);
+    this.#hear = hear;
   }
 
   /** Whether the queue has no room for what is held. */
@@ -76,6 +80,7 @@ export class Attribution {
     if (due === Infinity) return;
     this.#timer = setTimeout(() => {
       this.#due = Infinity;
+      this.#hear(); // the timer may come first where the program was busy
       this.#tell();
     }, Math.max(0, due - performance.now()));
   }

@@ -51,7 +51,12 @@ export class Auditing implements TrailListener {
   ) {
     this.#libc = libc;
     this.#names = new AccountNames(libc);
-    this.attribution = new Attribution(queue, filter, (event) => this.#fileOf(event));
+    this.attribution = new Attribution(
+      queue,
+      filter,
+      (event) => this.#fileOf(event),
+      () => this.#trail?.trail.resume(),
+    );
     this.#filter = filter;
     this.#onLost = onLost;
   }
@@ -64,6 +69,11 @@ export class Auditing implements TrailListener {
     } catch (error) {
       this.#refusal = messageOf(error);
     }
+  }
+
+  /** Whether there is anything to be heard. */
+  get isOpen(): boolean {
+    return this.#trail !== undefined;
   }
 
   /** Has a target audited, before it is armed. */
