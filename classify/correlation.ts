@@ -235,7 +235,10 @@ export class Correlation<Event extends Attributable> {
   #look(held: Held<Event>, now: number): void {
     const { event } = held;
     const act = ACTS.find(([kind]) => matches(event, kind));
-    if (act === undefined || event.synthetic || event.kind === "modify.metadata.links") {
+    // What is found by looking is of no known time; but nothing else finds flags where polling does, a look later.
+    const isPolled = event.backend === "poll" && event.kind === FLAGS;
+    const isFound = event.synthetic === true && !isPolled;
+    if (act === undefined || isFound || event.kind === "modify.metadata.links") {
       held.until = 0;
       return;
     }

@@ -372,6 +372,17 @@ test("what nobody audits does not wait", () => {
   assert.equal(join.take(0).length, 3);
 });
 
+test("flags that polling finds are of whoever changed some since the last look", () => {
+  const found = () =>
+    FileEvent.from({ kind: "modify.metadata.flags", path: "/a", synthetic: true }, NOW, "poll");
+  const join = new Correlation<FileEvent>();
+  join.add(deed("modify.metadata.flags", "", 1, { time: NOW - 5000 }), 0);
+  join.add(deed("modify.metadata.flags", "", 2, { time: NOW - 500 }), 0);
+  join.push([found()], NOW - 1000, 0);
+  const [one] = join.flush();
+  assert.deepEqual([one!.actor?.pid, one!.actor?.confidence], [2, "likely"]);
+});
+
 test("deeds that nobody asks for are forgotten", () => {
   const join = new Correlation<FileEvent>();
   for (let at = 0; at < 300_000; at++) {
