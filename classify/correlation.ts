@@ -15,6 +15,12 @@ import { type Kind, matches } from "./kinds.ts";
 /** How long an event waits for its deed, in ms. */
 export const HOLD = 100;
 
+/** How long while audit is behind, as in a burst: it still tells of what happened before the event. In ms. */
+export const HOLD_BEHIND = 1000;
+
+/** With that many events held none waits longer than {@linkcode HOLD}: the kernel's queue is bounded. */
+const CROWD = 8_192;
+
 /** How long an event that the kernel may have merged waits for more deeds once it has one, in ms. */
 const SETTLE = 20;
 
@@ -33,8 +39,11 @@ const TICK = 10;
 /** The part of an audit event that is looked at. */
 export interface Deed {
   readonly kind: Kind;
+  /** Empty where it is not known. */
   readonly path: string;
   readonly from?: string;
+  /** What stands for the file then, by its device and inode. */
+  readonly file?: string;
   /** When the system call began, in ms since the epoch. */
   readonly time: number;
   readonly actor?: Actor;
@@ -57,10 +66,14 @@ export type Attributable = WatchEvent & { actor?: Actor };
 /** An event on its way. */
 interface Held<Event> {
   readonly event: Event;
+  /** What stands for the file, as in {@linkcode Deed}; undefined where nobody has asked yet. */
+  file: string | undefined;
   /** Since when it may have happened, in ms since the epoch. */
   readonly since: number;
   /** Until when it waits; 0 where it does not. */
   until: number;
+  /** Until when it waits in any case. */
+  latest: number;
 }
 
 /** A deed at one of its paths. */
@@ -104,6 +117,18 @@ export class Correlation<Event extends Attributable> {
   readonly #writers = new Map<string, Map<number, Writer>>();
   /** What was told last. */
   #last: Event | undefined;
+  readonly #fileOf: (event: Event) => string | undefined;
+  /** When the latest deed happened that named no path, in ms since the epoch: files are looked at for those alone. */
+  #unnamed = -Infinity;
+  /** When the latest deed happened, in ms since the epoch. */
+  #heardTo = -Infinity;
+  /** When it was heard of, on the clock of {@linkcode due}. */
+  #heardAt = -Infinity;
+
+  /** `fileOf` says which file an event is about, by its device and inode: some calls are told by these alone. */
+  constructor(fileOf: (event: Event) => string | undefined = () => undefined) {
+    this.#fileOf = fileOf;
+  }
 
   /** How many events are held. */
   get size(): number {
@@ -118,29 +143,37 @@ export class Correlation<Event extends Attributable> {
   /** Events that happened after `since` (ms since the epoch), read at `now` (ms on the clock of {@linkcode due}). */
   push(events: readonly Event[], since: number, now: number): void {
     for (const event of events) {
-      const held: Held<Event> = { event, since, until: now + HOLD };
+      const file = this.#unnamed >= since - TICK ? this.#fileOf(event) : undefined;
+      const [until, latest] = [now + HOLD, now + HOLD_BEHIND];
+      const held: Held<Event> = { event, file, since, until, latest };
       this.#held.push(held);
       this.#look(held, now);
       if (held.until === 0) continue;
-      for (const path of placesOf(event)) append(this.#waiting, path, held);
+      for (const place of placesOf(held)) append(this.#waiting, place, held);
     }
   }
 
   /** What somebody did, heard of at `now`. */
   add(deed: Deed, now: number): void {
     const { actor, path, from } = deed;
-    if (actor === undefined || (path === "" && deed.kind !== FLAGS)) return;
+    this.#heardTo = Math.max(this.#heardTo, deed.time);
+    this.#heardAt = now;
+    if (actor === undefined || (path === "" && deed.file === undefined && deed.kind !== FLAGS)) {
+      return;
+    }
     if (from !== undefined) this.#moved(path, from, deed.attributes.exchange === true);
     if (deed.attributes.flags?.some((flag) => WRITING.includes(flag))) {
       this.#opened(path, { actor, time: deed.time });
     }
     const trace = { deed, actor, isTaken: false };
-    for (const path of pathsOf(deed)) {
+    const places = path === "" ? [deed.file ?? ""] : pathsOf(deed);
+    if (path === "" && deed.file !== undefined) this.#findFiles(deed);
+    for (const path of places) {
       const traces = append(this.#traces, path, trace);
       if (traces.length > AT_ONE_PATH) traces.shift();
       this.#order.push([path, trace]);
     }
-    for (const path of pathsOf(deed)) {
+    for (const path of places) {
       for (const held of this.#waiting.get(path)?.slice() ?? []) {
         this.#look(held, now);
         if (held.until === 0) this.#waitNoMore(held);
@@ -151,7 +184,11 @@ export class Correlation<Event extends Attributable> {
 
   /** What is to be told at `now`, in the order in which it came. */
   take(now: number): Event[] {
-    const end = this.#held.findIndex(({ until }) => until > now);
+    const end = this.#held.findIndex((held) => held.until > now || this.#mayCome(held, now));
+    const first = this.#held[end];
+    if (first !== undefined && first.until <= now) {
+      first.until = Math.min(now + SETTLE, first.latest);
+    }
     const told = this.#held.splice(0, end < 0 ? this.#held.length : end);
     for (const held of told) {
       if (held.until !== 0) {
@@ -159,12 +196,34 @@ export class Correlation<Event extends Attributable> {
         this.#settle(held);
       }
       const { event } = held;
-      // The number of links changes with the name that came or went, which was told just before.
-      const { actor } = this.#last ?? {};
-      if (event.kind === "modify.metadata.links" && actor !== undefined) event.actor ??= actor;
+      if (event.kind === "modify.metadata.links") this.#tellLinks(event);
       this.#last = event;
     }
     return told.map(({ event }) => event);
+  }
+
+  /** Whether an event's deed may be on its way yet: audit goes on to tell, and of what happened before. */
+  #mayCome({ event, until, latest }: Held<Event>, now: number): boolean {
+    // Records come when calls end, and have the time when they began: those of one moment are not next to each other.
+    const isBehind = this.#heardTo < event.time + HOLD && now - this.#heardAt < HOLD;
+    return until !== 0 && now < latest && isBehind && this.#held.length < CROWD;
+  }
+
+  /** Which files the events are about that wait, for a deed that names no path. */
+  #findFiles(deed: Deed): void {
+    this.#unnamed = Math.max(this.#unnamed, deed.time);
+    for (const held of this.#held) {
+      if (held.until === 0 || held.file !== undefined || !isOfOneAct(held.event, deed)) continue;
+      held.file = this.#fileOf(held.event);
+      if (held.file !== undefined) append(this.#waiting, held.file, held);
+    }
+  }
+
+  /** The number of links changes with the name that came or went, which was told just before. */
+  #tellLinks(event: Event): void {
+    const { actor } = this.#last ?? {};
+    const isOther = event.actor !== undefined && event.actor.pid !== actor?.pid;
+    if (actor !== undefined && !isOther) event.actor = actor;
   }
 
   /** All that is held. */
@@ -176,7 +235,10 @@ export class Correlation<Event extends Attributable> {
   #look(held: Held<Event>, now: number): void {
     const { event } = held;
     const act = ACTS.find(([kind]) => matches(event, kind));
-    if (act === undefined || event.synthetic || event.kind === "modify.metadata.links") {
+    // What is found by looking is of no known time; but nothing else finds flags where polling does, a look later.
+    const isPolled = event.backend === "poll" && event.kind === FLAGS;
+    const isFound = event.synthetic === true && !isPolled;
+    if (act === undefined || isFound || event.kind === "modify.metadata.links") {
       held.until = 0;
       return;
     }
@@ -198,22 +260,27 @@ export class Correlation<Event extends Attributable> {
   }
 
   #soon(held: Held<Event>, now: number): void {
-    held.until = Math.min(held.until, now + SETTLE);
+    held.until = held.latest = Math.min(held.until, now + SETTLE);
   }
 
   /** The deeds that an event may be of: of a write to an open file, what opened it meanwhile. */
-  #tracesOf({ event, since }: Held<Event>, kind: string): Trace[] {
-    const ofAny = event.kind === FLAGS ? this.#traces.get("") ?? [] : [];
-    return [...this.#traces.get(event.path) ?? [], ...ofAny].filter(({ deed }) =>
-      (matches(deed, kind) || (kind === "modify.data" && opensForWriting(deed))) &&
-      isAbout(deed, event) && canBe(event, deed) &&
-      deed.time >= since - TICK && deed.time <= event.time + TICK
-    );
+  #tracesOf(held: Held<Event>, kind: string): Trace[] {
+    const { event, file, since } = held;
+    const traces = (places: readonly string[]) =>
+      places.flatMap((place) => this.#traces.get(place) ?? []).filter(({ deed }) =>
+        (matches(deed, kind) || (kind === "modify.data" && opensForWriting(deed))) &&
+        isAbout(deed, held) && canBe(event, deed) &&
+        deed.time >= since - TICK && deed.time <= event.time + TICK
+      );
+    const own = traces([event.path, ...file === undefined ? [] : [file]]);
+    if (event.kind !== FLAGS || own.some(({ deed }) => deed.kind === FLAGS)) return own;
+    return [...own, ...traces([""]).filter(({ isTaken }) => !isTaken)];
   }
 
   /** The kernel said who it was: adds what audit knows beyond. */
   #complete(event: Event, actor: Actor, traces: readonly Trace[], kind: string): boolean {
     const deed = traces.find((trace) => trace.actor.pid === actor.pid);
+    if (deed?.deed.path === "") deed.isTaken = true;
     const writer = kind === "modify.data"
       ? this.#writers.get(event.path)?.get(actor.pid)
       : undefined;
@@ -241,8 +308,10 @@ export class Correlation<Event extends Attributable> {
     const among = exact.length > 0 ? exact : traces;
     const fitting = among.filter(({ deed }) => hasValues(event, deed));
     const last = (fitting.length > 0 ? fitting : among).at(-1)!;
-    const isOne = among.every(({ actor }) => actor.pid === last.actor.pid) || fitting.length === 1;
+    const isOne = fitting.length === 1 ||
+      (among.every(({ actor }) => actor.pid === last.actor.pid) && !contradicts(event, last.deed));
     event.actor = { ...last.actor, confidence: isOne ? "likely" : "ambiguous" };
+    if (isOne && last.deed.path === "") last.isTaken = true; // it named no file, and this was the one
   }
 
   /** Nobody tells who writes to an open file: one of those who opened it for writing, as far as that was seen. */
@@ -276,7 +345,7 @@ export class Correlation<Event extends Attributable> {
 
   #waitNoMore(held: Held<Event>): void {
     held.until = 0;
-    for (const path of placesOf(held.event)) {
+    for (const path of placesOf(held)) {
       const others = this.#waiting.get(path)?.filter((other) => other !== held) ?? [];
       if (others.length > 0) this.#waiting.set(path, others);
       else this.#waiting.delete(path);
@@ -297,6 +366,10 @@ function opensForWriting({ attributes: { flags } }: Deed): boolean {
   return flags?.some((flag) => WRITING.includes(flag)) === true;
 }
 
+function isOfOneAct(event: WatchEvent, deed: Deed): boolean {
+  return ACTS.some(([kind]) => matches(event, kind) && matches(deed, kind));
+}
+
 /** Whether both say which metadata, and the same. */
 function isExactly(deed: Deed, event: WatchEvent): boolean {
   return deed.kind === event.kind && deed.kind.startsWith(`${METADATA}.`);
@@ -315,8 +388,11 @@ function canBe(event: WatchEvent, deed: Deed): boolean {
 }
 
 /** Where the deed of an event may be. */
-function placesOf(event: WatchEvent): string[] {
-  return event.kind === FLAGS ? [event.path, ""] : pathsOf(event);
+function placesOf({ event, file }: Pick<Held<WatchEvent>, "event" | "file">): string[] {
+  const places = pathsOf(event);
+  if (file !== undefined) places.push(file);
+  if (event.kind === FLAGS) places.push("");
+  return places;
 }
 
 /** Where something happened: a rename at two places. */
@@ -331,8 +407,10 @@ function append<Value>(map: Map<string, Value[]>, path: string, value: Value): V
   return values;
 }
 
-/** Whether the names of a deed are those of the event at whose path it is. */
-function isAbout({ path, from, attributes }: Deed, event: WatchEvent): boolean {
+/** Whether the names of a deed are those of the event at whose path it is; without names the file is. */
+function isAbout(deed: Deed, { event, file }: Pick<Held<WatchEvent>, "event" | "file">): boolean {
+  const { path, from, attributes } = deed;
+  if (path === "") return deed.file === undefined || deed.file === file;
   switch (event.kind) {
     case "rename":
       return path === event.path && from === event.from;
@@ -341,8 +419,14 @@ function isAbout({ path, from, attributes }: Deed, event: WatchEvent): boolean {
     case "rename.out":
       return from === event.path;
     default:
-      return path === event.path || path === "";
+      return path === event.path;
   }
+}
+
+/** Whether a deed left other values than the event has: it is not, or not alone, what the event tells of. */
+function contradicts(event: WatchEvent, deed: Deed): boolean {
+  const isSaid = deed.kind === event.kind && deed.attributes.after !== undefined;
+  return isSaid && event.attributes.after !== undefined && !hasValues(event, deed);
 }
 
 /** Whether an event has the values that the deed left. */

@@ -4,12 +4,13 @@
  * @module
  */
 
+import type { AuditAttributes } from "../classify/audit_event.ts";
 import type { WatchEvent } from "../classify/mod.ts";
 import { fileStatus, readLink } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { cString, decodeText } from "../ffi/text.ts";
 import type { Ignore } from "../watch/filter.ts";
-import type { WatchOptions } from "../watch/options.ts";
+import { DEFAULT_EVENTS, type WatchOptions } from "../watch/options.ts";
 import { watch } from "../watch/watch.ts";
 import type { Arguments, Synopsis } from "./args.ts";
 import { UsageError } from "./args.ts";
@@ -60,6 +61,11 @@ export const WATCH: Synopsis = {
     { name: "scope", value: "SCOPE", about: "tree (default), mount or filesystem" },
     { name: "backend", value: "NAME", about: "auto (default), fanotify, inotify or poll" },
     { name: "actor", about: "tell who did it (CAP_SYS_ADMIN)" },
+    {
+      name: "audit",
+      about: "tell who did it by audit as well, with user and system call, and without --events\n" +
+        "what was refused, access.failed (CAP_AUDIT_CONTROL)",
+    },
     { name: "metadata", about: "tell which metadata changed, and from what to what" },
     {
       name: "atomic-save",
@@ -87,7 +93,7 @@ ${EXIT_STATUS}`,
 export async function runWatch(args: Arguments, terminal: Terminal): Promise<number> {
   await prepare(terminal);
   const limits = readLimits(args);
-  const line = eventLine("watch", args, terminal.out.colors);
+  const line = eventLine("watch", args, terminal.out.colors, watchLine);
   function* render(batch: readonly WatchEvent[]): Generator<readonly Piece[]> {
     for (const event of batch) yield line({ event, kinds: [event.kind] });
   }
@@ -131,7 +137,9 @@ function watchOptions(
   signal: AbortSignal,
   ignore: readonly Ignore[],
 ): WatchOptions {
-  const events = args.all("events").flatMap((list) => list.split(","));
+  const audit = args.has("audit");
+  const asked = args.all("events").flatMap((list) => list.split(","));
+  const events = asked.length === 0 && audit ? [...DEFAULT_EVENTS, "access.failed"] : asked;
   const recover = args.last("recover");
   const scope = args.last("scope");
   const backend = args.last("backend");
@@ -139,7 +147,7 @@ function watchOptions(
   return {
     signal,
     recursive: !args.has("no-recursive"),
-    actor: args.has("actor"),
+    actor: audit ? "audit" : args.has("actor"),
     metadata: args.has("metadata"),
     atomicSave: args.has("atomic-save"),
     writeFinish: args.has("write-finish"),
@@ -180,6 +188,21 @@ const COLORS: Readonly<Record<string, string>> = {
   remove: "31",
   lost: "91",
 };
+
+/** The line for people, with what audit knows: as whom it was done, by which call, and why it was refused. */
+function watchLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
+  const pieces = textLine(event, style, colors);
+  const { syscall, user, loginUser = user } = event.actor ?? {};
+  if (syscall === undefined) return pieces;
+  const users = [loginUser, user].filter((name, at) =>
+    name !== undefined && (at === 0 || name !== loginUser)
+  );
+  if (users.length > 0) pieces.push(" ", name(users.join(" as "), undefined, style));
+  pieces.push(" ", name(syscall, undefined, style));
+  const failed = event.attributes["failed"] as AuditAttributes["failed"];
+  if (failed !== undefined) pieces.push(` ${failed.code ?? `errno ${failed.errno}`}`);
+  return pieces;
+}
 
 /** The line for people; `about` stands in the place of a path that there is none of. */
 export function textLine(

@@ -23,7 +23,8 @@ function created(count: number): FileEvent[] {
 
 function stage(isBounded: boolean) {
   const queue = new EventQueue(isBounded);
-  const attribution = new Attribution(queue, new Filter(["create"], [], new Set()));
+  const filter = new Filter(["create"], [], new Set());
+  const attribution = new Attribution(queue, filter, () => undefined, () => {});
   return { queue, attribution };
 }
 

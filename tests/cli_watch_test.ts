@@ -30,7 +30,8 @@ import {
   Tmpfs,
   USERS,
 } from "./command_line.ts";
-import { NOBODY, TemporaryDirectory, within } from "./runtime.ts";
+import { Audited, whyUnaudited } from "./audited.ts";
+import { AS_NOBODY, NOBODY, TemporaryDirectory, within } from "./runtime.ts";
 
 for (const user of USERS) {
   const owner = ownerOf(user);
@@ -422,6 +423,36 @@ test(
     );
   },
 );
+
+test("watch: --audit", { skip: whyUnaudited }, async () => {
+  await using audited = await Audited.open();
+  chmodSync(audited.path, 0o755);
+  await using run = await new Run(["watch", "--audit", "--backend=inotify", audited.path]).armed();
+  await using child = new Held(`: > ${audited.path}/a; read -r line`);
+  await run.printed("create.file");
+  const remove = ["rm", "-f", join(audited.path, "a")];
+  const { pid: refused } = spawnSync(AS_NOBODY[0]!, [...AS_NOBODY.slice(1), ...remove]);
+  await run.printed("access.failed");
+  child.say("");
+  run.kill("SIGINT");
+  await run.status();
+  const at = (name: string) => `${audited.path}/${name}`;
+  const told = run.lines.map((line) => line.replace(/^\S+ (\S+) +/, "$1 "));
+  assert.deepEqual(told, [
+    `create.file ${at("a")}  sh(${child.pid}) root openat`,
+    `access.failed ${at("a")}  rm(${refused}) nobody unlinkat EACCES`,
+  ]);
+});
+
+test("watch: without the privilege --audit says that it has no effect", NEEDS_ROOT, async () => {
+  using at = new TemporaryDirectory(NOBODY);
+  await using run = await new Run(["watch", "--audit", "--once", at.path], { user: "nobody" })
+    .armed();
+  const gap = /^Not covered: .*: actor: "audit" has no effect: .*CAP_AUDIT_CONTROL.*$/m;
+  await run.until("the gap", () => gap.test(run.stderr));
+  mkdirSync(join(at.path, "a"));
+  assert.equal(await run.status(), 0);
+});
 
 test("watch: without privileges --actor says that it has no effect", NEEDS_ROOT, async () => {
   using at = new TemporaryDirectory(NOBODY);

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Correlation, type Deed, HOLD } from "../classify/correlation.ts";
+import { Correlation, type Deed, HOLD, HOLD_BEHIND } from "../classify/correlation.ts";
 import { type Actor, FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 
@@ -40,7 +40,7 @@ function told(
   deeds: readonly Deed[],
   later: boolean,
 ): (readonly [string, string, number | undefined, string | undefined])[] {
-  const join = new Correlation<FileEvent>();
+  const join = new Correlation<FileEvent>(({ path }) => `inode of ${path}`);
   if (!later) { for (const one of deeds) join.add(one, 0); }
   join.push(events, NOW - 5, 0);
   if (later) { for (const one of deeds) join.add(one, 0); }
@@ -129,6 +129,17 @@ const CASES: readonly Case[] = [
     confidence: ["likely"],
   },
   {
+    title: "who left other values did not do it alone",
+    events: [
+      event("modify.metadata.permissions", "/a", { attributes: { after: { mode: 0o600 } } }),
+    ],
+    deeds: [
+      deed("modify.metadata.permissions", "/a", 8, { attributes: { after: { mode: 0o640 } } }),
+    ],
+    pids: [8],
+    confidence: ["ambiguous"],
+  },
+  {
     title: "of two kinds of changes each has its own deed",
     events: [
       event("modify.metadata.permissions", "/a"),
@@ -145,6 +156,47 @@ const CASES: readonly Case[] = [
     events: [event("modify.metadata.flags", "/a")],
     deeds: [deed("modify.metadata.flags", "", 9)],
     pids: [9],
+  },
+  {
+    title: "flags that one call changed were not changed by it in another file",
+    events: [event("modify.metadata.flags", "/a"), event("modify.metadata.flags", "/b")],
+    deeds: [deed("modify.metadata.flags", "", 9)],
+    pids: [9, undefined],
+    confidence: ["likely", undefined],
+  },
+  {
+    title: "flags of two files by two processes may be of either",
+    events: [event("modify.metadata.flags", "/a"), event("modify.metadata.flags", "/b")],
+    deeds: [deed("modify.metadata.flags", "", 8), deed("modify.metadata.flags", "", 9)],
+    pids: [9, 9],
+    confidence: ["ambiguous", "ambiguous"],
+  },
+  {
+    title: "flags are changed by whoever named the file, if anybody did",
+    events: [event("modify.metadata.flags", "/a")],
+    deeds: [deed("modify.metadata.flags", "/a", 8), deed("modify.metadata.flags", "", 9)],
+    pids: [8],
+  },
+  {
+    title: "without a name the inode tells which file it is",
+    events: [
+      event("modify.metadata.permissions", "/a"),
+      event("create.file", "/b"),
+      event("rename", "/d", { from: "/c" }),
+    ],
+    deeds: [
+      deed("modify.metadata.permissions", "", 1, { file: "inode of /a" }),
+      deed("create.file", "", 2, { file: "inode of /b" }),
+      deed("rename", "", 3, { file: "inode of /d" }),
+    ],
+    pids: [1, 2, 3],
+  },
+  {
+    title: "another inode is another file",
+    events: [event("modify.metadata.permissions", "/a")],
+    deeds: [deed("modify.metadata.permissions", "", 1, { file: "inode of /b" })],
+    pids: [undefined],
+    confidence: [undefined],
   },
   {
     title: "who closed a file and changed flags changed those",
@@ -266,16 +318,41 @@ test("the kernel's word on who it was is completed, and not replaced", () => {
   assert.deepEqual({ ...one!.actor }, { ...known, loginUid: 1000, syscall: "call" });
 });
 
+test("of the number of links too", () => {
+  const join = new Correlation<FileEvent>();
+  const links = event("modify.metadata.links", "/a", { actor: actor(5) });
+  const others = event("modify.metadata.links", "/c", { actor: actor(6) });
+  join.push([event("create.link", "/b", { actor: actor(5) }), links, others], NOW - 5, 0);
+  join.add(deed("create.link", "/b", 5), 0);
+  assert.deepEqual(join.take(0).map(({ actor }) => actor?.syscall), ["call", "call", undefined]);
+});
+
 test("what waits holds up what is behind it, for HOLD ms", () => {
   const join = new Correlation<FileEvent>();
   join.push([event("create.file", "/a")], NOW, 50);
   join.push([event("create.file", "/b"), event("lost", "/")], NOW, 60);
   join.add(deed("create.file", "/b", 2), 60);
+  join.add(deed("create.file", "/c", 3, { time: NOW + HOLD }), 60);
   assert.equal(join.due, 50 + HOLD);
   assert.deepEqual(join.take(50 + HOLD - 1), []);
   const last = join.take(50 + HOLD).map(({ path, actor }) => [path, actor?.pid]);
   assert.deepEqual(last, [["/a", undefined], ["/b", 2], ["/", undefined]]);
   assert.deepEqual([join.size, join.due], [0, Infinity]);
+});
+
+test("while audit is behind, what waits goes on to wait, but not for ever", () => {
+  const join = new Correlation<FileEvent>();
+  join.push([event("create.file", "/a")], NOW - 5, 0);
+  for (let now = 90; now < HOLD_BEHIND - HOLD; now += 90) {
+    join.add(deed("create.file", `/${now}`, 1, { time: NOW - 1 }), now);
+    assert.deepEqual(join.take(now + 20), [], `${now}`);
+  }
+  assert.equal(join.take(HOLD_BEHIND).length, 1);
+  join.push([event("create.file", "/b")], NOW - 5, 2000);
+  join.add(deed("create.file", "/c", 1, { time: NOW + HOLD }), 2090);
+  assert.equal(join.take(2000 + HOLD).length, 1, "audit has told of all before");
+  join.push([event("create.file", "/b", { time: NOW + 1000 })], NOW - 5, 3000);
+  assert.equal(join.take(3000 + HOLD).length, 1, "audit has nothing more to tell");
 });
 
 test("what may be merged waits for more deeds, but not as long", () => {
@@ -293,6 +370,17 @@ test("what nobody audits does not wait", () => {
   synthetic.synthetic = true;
   join.push([synthetic, event("user.hello", "/"), event("access.read", "/a")], NOW, 0);
   assert.equal(join.take(0).length, 3);
+});
+
+test("flags that polling finds are of whoever changed some since the last look", () => {
+  const found = () =>
+    FileEvent.from({ kind: "modify.metadata.flags", path: "/a", synthetic: true }, NOW, "poll");
+  const join = new Correlation<FileEvent>();
+  join.add(deed("modify.metadata.flags", "", 1, { time: NOW - 5000 }), 0);
+  join.add(deed("modify.metadata.flags", "", 2, { time: NOW - 500 }), 0);
+  join.push([found()], NOW - 1000, 0);
+  const [one] = join.flush();
+  assert.deepEqual([one!.actor?.pid, one!.actor?.confidence], [2, "likely"]);
 });
 
 test("deeds that nobody asks for are forgotten", () => {

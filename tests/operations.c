@@ -391,7 +391,11 @@ int main(int argc, char **argv)
 	umask(0);
 	for (size_t i = 0; argc > 2 && i < sizeof WAYS / sizeof *WAYS; i++) {
 		if (strcmp(argv[1], WAYS[i].name)) continue;
-		if (WAYS[i].way(argv[2], argc > 3 ? argv[3] : "") >= 0) return 0;
+		if (WAYS[i].way(argv[2], argc > 3 ? argv[3] : "") >= 0) {
+			char end;
+			// With one argument more it keeps open what it opened, until its input ends.
+			return argc > 4 && read(0, &end, 1) < 0;
+		}
 		int error = errno;
 		puts(strerrorname_np(error));
 		return error == ENOSYS || error == EOPNOTSUPP || error == ENOTTY ? 3 : 1;

@@ -6,6 +6,7 @@
  */
 
 import { execFileSync, spawnSync } from "node:child_process";
+import { chownSync, lchownSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { arch } from "node:process";
 import type { FilesystemType } from "./filesystem.ts";
@@ -74,6 +75,23 @@ export interface Operation {
   readonly machine?: "x64";
   /** What is there afterwards. */
   readonly after: (before: Looks) => Looks;
+}
+
+/** Long ago, in s. */
+const THEN = 900_000_000;
+
+/** Makes what is there before an operation, of that user. */
+export function makeBefore(path: string, what: Before, content: string, owner: number): void {
+  if (what === "absent") return;
+  if (what === "symlink") {
+    symlinkSync("target", path);
+    lchownSync(path, owner, owner);
+    return;
+  }
+  if (what === "file") writeFileSync(path, content, { mode: 0o644 });
+  else mkdirSync(path, 0o755);
+  chownSync(path, owner, owner);
+  utimesSync(path, THEN, THEN);
 }
 
 /** What stands for the time of an operation, and for whatever the filesystem chooses. */

@@ -1,26 +1,18 @@
 /** Each way to change a file does what its line in operations.ts says, on each filesystem, as root and as nobody. */
 
 import assert from "node:assert/strict";
-import {
-  chownSync,
-  lchownSync,
-  mkdirSync,
-  readFileSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { chownSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Filesystem, whyNot } from "./filesystem.ts";
 import {
   ANY,
-  type Before,
   FILESYSTEMS,
   isPossible,
   type Look,
   type Looks,
+  makeBefore,
   NOW,
   type Operation,
   OPERATIONS,
@@ -28,23 +20,6 @@ import {
   type OperationsFilesystem,
 } from "./operations.ts";
 import { AS_NOBODY, moduleFile, NOBODY, TemporaryDirectory } from "./runtime.ts";
-
-/** Long ago, in s. */
-const THEN = 900_000_000;
-
-/** Makes what an operation needs, of that user. */
-function make(path: string, what: Before, content: string, owner: number): void {
-  if (what === "absent") return;
-  if (what === "symlink") {
-    symlinkSync("target", path);
-    lchownSync(path, owner, owner);
-    return;
-  }
-  if (what === "file") writeFileSync(path, content, { mode: 0o644 });
-  else mkdirSync(path, 0o755);
-  chownSync(path, owner, owner);
-  utimesSync(path, THEN, THEN);
-}
 
 /** What is there, with what may be anything, or is of the operation's time, as it is expected. */
 function settled(actual: Look | null, expected: Look | null, start: number, owner: number) {
@@ -81,8 +56,8 @@ function check(
   mkdirSync(at);
   chownSync(at, owner, owner);
   const [path, other] = [join(at, "path"), join(at, "other")];
-  make(path, operation.path, "path", owner);
-  make(other, operation.other ?? "absent", "other", owner);
+  makeBefore(path, operation.path, "path", owner);
+  makeBefore(other, operation.other ?? "absent", "other", owner);
   if (first !== undefined && isPossible(operation, type)) {
     assert.equal(operations.run(first, [path]), "done");
   }

@@ -80,6 +80,8 @@ export async function until(condition: () => boolean): Promise<void> {
 export interface RunInit {
   /** Run by user and group nobody. Needs root. */
   readonly asNobody?: boolean;
+  /** And with that capability, as capabilities(7) calls it without `CAP_`, in small letters. */
+  readonly capability?: string;
   /** Flags of `deno run` (default: all permissions) or `bun run`. */
   readonly flags?: readonly string[];
   /** A command that runs the runtime: `["unshare", "--user"]`. */
@@ -100,6 +102,7 @@ export interface Finished {
 export async function runScript(source: string, init: RunInit = {}): Promise<Finished> {
   const {
     asNobody = false,
+    capability,
     flags = isDeno ? ["-A"] : [],
     under = [],
     args = [],
@@ -108,7 +111,10 @@ export async function runScript(source: string, init: RunInit = {}): Promise<Fin
   using directory = new TemporaryDirectory(asNobody ? NOBODY : undefined);
   const script = join(directory.path, "script.ts");
   writeFileSync(script, source);
-  const user = asNobody ? AS_NOBODY : [];
+  const held = capability === undefined
+    ? []
+    : [`--inh-caps=+${capability}`, `--ambient-caps=+${capability}`];
+  const user = asNobody ? [...AS_NOBODY, ...held] : [];
   // Under a name of its own: Deno's spawn() adds `-A` where it recognises itself, even behind another command (2.9.6).
   const executable = join(directory.path, "runtime");
   symlinkSync(process.execPath, executable);

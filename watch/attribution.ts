@@ -24,14 +24,24 @@ const SLACK = 50;
 export class Attribution {
   readonly #queue: EventQueue;
   readonly #filter: Filter;
-  readonly #join = new Correlation<FileEvent>();
+  readonly #join: Correlation<FileEvent>;
   readonly #sources = new WeakMap<FileEvent, Source>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #due = Infinity;
 
-  constructor(queue: EventQueue, filter: Filter) {
+  readonly #hear: () => void;
+
+  /** `fileOf`: as {@linkcode Correlation} has it. `hear`: reads what audit has to tell now. */
+  constructor(
+    queue: EventQueue,
+    filter: Filter,
+    fileOf: (event: FileEvent) => string | undefined,
+    hear: () => void,
+  ) {
     this.#queue = queue;
     this.#filter = filter;
+    this.#join = new Correlation(fileOf);
+    this.#hear = hear;
   }
 
   /** Whether the queue has no room for what is held. */
@@ -78,6 +88,7 @@ export class Attribution {
     if (due === Infinity) return;
     this.#timer = setTimeout(() => {
       this.#due = Infinity;
+      this.#hear(); // the timer may come first where the program was busy
       this.#tell();
     }, Math.max(0, due - performance.now()));
   }

@@ -85,7 +85,10 @@ export class AuditTrail {
       this.#stream = new RecordStream(libc, loop, this.#sink(), init);
     } catch (error) {
       this.#release();
-      throw error;
+      // Of two capabilities that are missing, the one that gives all is told.
+      throw error instanceof CapabilityError && this.#hold instanceof CapabilityError
+        ? this.#hold
+        : error;
     }
   }
 

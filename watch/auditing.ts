@@ -8,15 +8,18 @@ import { posix } from "node:path";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import type { AuditEvent } from "../classify/audit_event.ts";
 import type { Deed } from "../classify/correlation.ts";
-import type { FileEvent } from "../classify/event.ts";
+import type { Actor, FileEvent } from "../classify/event.ts";
+import { matches } from "../classify/kinds.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { readLink } from "../ffi/file.ts";
+import { fileStatus, readLink } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
-import { decodeText } from "../ffi/text.ts";
+import { cString, decodeText } from "../ffi/text.ts";
+import { AccountNames } from "./account_names.ts";
 import { Attribution } from "./attribution.ts";
 import { openTrail, type TrailListener, type TrailTree } from "./audit_trail.ts";
 import type { Gap } from "./feed.ts";
 import type { Filter } from "./filter.ts";
+import { namesOf } from "./actor.ts";
 import type { EventQueue } from "./queue.ts";
 import type { Target } from "./targets.ts";
 
@@ -32,6 +35,7 @@ interface Place {
 export class Auditing implements TrailListener {
   readonly attribution: Attribution;
   readonly #libc: Libc;
+  readonly #names: AccountNames;
   readonly #filter: Filter;
   readonly #onLost: (reason: string, count: number | undefined) => void;
   readonly #places = new Map<Target, Place>();
@@ -46,7 +50,13 @@ export class Auditing implements TrailListener {
     onLost: (reason: string, count: number | undefined) => void,
   ) {
     this.#libc = libc;
-    this.attribution = new Attribution(queue, filter);
+    this.#names = new AccountNames(libc);
+    this.attribution = new Attribution(
+      queue,
+      filter,
+      (event) => this.#fileOf(event),
+      () => this.#trail?.trail.resume(),
+    );
     this.#filter = filter;
     this.#onLost = onLost;
   }
@@ -59,6 +69,11 @@ export class Auditing implements TrailListener {
     } catch (error) {
       this.#refusal = messageOf(error);
     }
+  }
+
+  /** Whether there is anything to be heard. */
+  get isOpen(): boolean {
+    return this.#trail !== undefined;
   }
 
   /** Has a target audited, before it is armed. */
@@ -116,6 +131,7 @@ export class Auditing implements TrailListener {
   }
 
   heard(events: readonly AuditEvent[]): void {
+    this.#names.refresh();
     for (const event of events) this.#hear(event);
   }
 
@@ -129,18 +145,33 @@ export class Auditing implements TrailListener {
 
   #hear(event: AuditEvent): void {
     const isFlags = event.kind === "modify.metadata.flags";
+    const known = event.attributes.unresolved ? "" : event.path;
     // While the process has the file open, /proc tells which it is; what is not so is found not to have changed.
-    const path = isFlags && event.path === "" ? this.#openFile(event) : event.path;
+    const path = isFlags && known === "" ? this.#openFile(event) : known;
+    const by = this.#named(event.actor);
     const spelled = new Set<string>();
     for (const place of this.#placesOf(path, event.from)) {
-      const deed = deedAt(event, path, place.target);
+      const deed = deedAt(event, path, place.target, by);
       if (spelled.has(deed.path)) continue;
       spelled.add(deed.path);
-      if (event.kind === "access.failed") this.#tellFailed(event, deed.path, place.target);
+      if (event.kind === "access.failed") this.#tellFailed(event, deed, place.target);
       else this.attribution.heard(deed);
       if (isFlags) place.onFlags(deed.path);
     }
-    if (isFlags && spelled.size === 0) this.attribution.heard(deedAt(event, "", undefined));
+    // What is done through a file descriptor names the file by its inode alone.
+    if (path === "") {
+      this.attribution.heard({ ...deedAt(event, "", undefined, by), ...fileIn(event) });
+    }
+  }
+
+  /** Which file an event is about, as the records of audit have it: by the device of the mount table. */
+  #fileOf(event: FileEvent): string | undefined {
+    if (!BY_FILE.some((kind) => matches(event, kind))) return undefined;
+    const device = [...this.#places.keys()].findLast(({ path }) => isWithin(event.path, path))
+      ?.device;
+    if (device === undefined) return undefined;
+    const inode = fileStatus(this.#libc, cString(event.pathBytes ?? event.path))?.inode;
+    return inode === undefined ? undefined : `${device} ${inode}`;
   }
 
   /** The targets that have one of the paths; of those one below the other only the innermost. */
@@ -156,6 +187,11 @@ export class Auditing implements TrailListener {
     );
   }
 
+  /** Records have numbers of users and groups. */
+  #named(actor: Actor | undefined): Pick<Deed, "actor"> {
+    return actor === undefined ? {} : { actor: { ...actor, ...namesOf(actor, this.#names) } };
+  }
+
   #openFile({ actor, attributes }: AuditEvent): string {
     const fd = Number(attributes.arguments?.[0]);
     if (actor === undefined || !Number.isInteger(fd)) return "";
@@ -164,7 +200,7 @@ export class Auditing implements TrailListener {
     return path.startsWith("/") ? path : "";
   }
 
-  #tellFailed(event: AuditEvent, path: string, target: Target): void {
+  #tellFailed(event: AuditEvent, { path, actor }: Deed, target: Target): void {
     const filter = this.#filter;
     const { root, recursive, only } = target;
     const isBelow = recursive || only !== undefined || posix.dirname(path) === target.path;
@@ -172,13 +208,30 @@ export class Auditing implements TrailListener {
       !filter.ignores(path, event.isDirectory === true, root);
     if (!isWanted) return;
     const told = (event as AuditEvent & FileEvent).at(path);
+    if (actor !== undefined) told.actor = actor;
     this.attribution.push([told], told.time, target);
   }
 }
 
+/** The kinds of what can be done without naming a path, and leaves a file that can be looked at. */
+const BY_FILE: readonly string[] = ["modify.metadata", "create", "rename", "rename.in"];
+
+/** The file that an event is about, as {@linkcode Deed} has it. */
+function fileIn({ attributes: { paths = [] } }: AuditEvent): Pick<Deed, "file"> {
+  const of = (type: string) =>
+    paths.find(({ nametype, inode }) => nametype === type && inode !== undefined);
+  const file = of("CREATE") ?? of("NORMAL");
+  return file === undefined ? {} : { file: `${file.device} ${file.inode}` };
+}
+
 /** The part of a deed that is told of a target, in its spelling; undefined: of no target. */
-function deedAt(event: AuditEvent, path: string, target: Target | undefined): Deed {
-  const { kind, from, time, actor, attributes } = event;
+function deedAt(
+  event: AuditEvent,
+  path: string,
+  target: Target | undefined,
+  by: Pick<Deed, "actor">,
+): Deed {
+  const { kind, from, time, attributes } = event;
   const spell = (one: string) =>
     target !== undefined && one !== "" && isWithin(one, target.real)
       ? posix.join(target.path, posix.relative(target.real, one))
@@ -189,7 +242,7 @@ function deedAt(event: AuditEvent, path: string, target: Target | undefined): De
     time,
     attributes,
     ...(from === undefined ? {} : { from: spell(from) }),
-    ...(actor === undefined ? {} : { actor }),
+    ...by,
   };
 }
 

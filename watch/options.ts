@@ -49,7 +49,7 @@ export interface WatchOptions {
   /**
    * Attach who did it. `true`: as fanotify tells, which needs CAP_SYS_ADMIN. `"audit"`: as audit tells, too, which needs
    * CAP_AUDIT_CONTROL: of events of every backend, with the login user, the session and the system call; failed attempts
-   * are `access.failed`. An event then waits for its record, 100 ms at most. What cannot be known is absent. Default `false`.
+   * are `access.failed`. An event then waits for its record, 100 ms at most, 1 s while audit is behind. What cannot be known is absent. Default `false`.
    */
   actor?: boolean | "audit";
   /**
@@ -117,7 +117,8 @@ export interface Settings {
   readonly signal: AbortSignal | undefined;
 }
 
-const DEFAULT_EVENTS = ["create", "modify", "rename", "remove"];
+/** What is told where nobody says what. */
+export const DEFAULT_EVENTS: readonly string[] = ["create", "modify", "rename", "remove"];
 
 /** {@linkcode MetadataOptions.sweep}. */
 const SWEEP = 60_000;

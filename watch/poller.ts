@@ -39,7 +39,9 @@ export class Poller {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   readonly bytesRead = 0;
-  readonly caughtUpAt = 0;
+  /** When the look before this one began, in ms since the epoch: what is found happened since. */
+  caughtUpAt = 0;
+  #lookedAt = 0;
 
   constructor(libc: Libc, feed: Feed) {
     this.#libc = libc;
@@ -95,6 +97,8 @@ export class Poller {
   }
 
   #look(judge: Judge): Promise<void> {
+    this.caughtUpAt = this.#lookedAt;
+    this.#lookedAt = Date.now();
     return this.#differences.tellAll(compare(this.#differences.ground(), this.#index, judge));
   }
 

@@ -341,7 +341,7 @@ export class Watcher extends EventStream {
       this.#onLoss,
       this.#writers,
       this.#order,
-      this.#auditing?.attribution,
+      this.#auditing?.isOpen ? this.#auditing.attribution : undefined,
       name,
     );
   }
