@@ -86,7 +86,7 @@ export interface GuardStats {
   readonly mask: number;
   /** How many marks have the kernel ask. */
   readonly marks: number;
-  /** Directories that could not be marked, and guarded paths that were moved away or removed. */
+  /** Directories that could not be marked, and guarded paths that lead nowhere any more: moved away, removed, hidden. */
   readonly unguarded: number;
 }
 

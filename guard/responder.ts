@@ -324,27 +324,33 @@ export class Responder {
   /**
    * Whether what was asked for is guarded: not what is beside a guarded file, nor what is in a directory that was moved out
    * of the tree, or is mounted there no more, of which the mark is taken back. Through another mount it is known by its
-   * place in the filesystem.
+   * place in the filesystem. Where a directory above was moved, it is known by the tree.
    */
   #isGuarded(path: string, fd: number, pid: number): boolean {
-    const { directories, files } = this.#orders.tree!;
-    if (directories.some((root) => isWithin(path, root)) || files.includes(path)) return true;
-    const parent = posix.dirname(path);
+    if (this.#isAskedFor(path)) return true;
     const tree = this.#tree!;
     const id = mountId(this.#libc, fd, "", STATX_MNT_ID);
     const relation = () =>
       tree.places.relation(path, tree.places.mount(id) ?? this.#foreignMount(pid, id));
     let is = relation();
-    if (is === "outside") {
-      // What is mounted may have been moved where it was mounted from, which changes the table, and nobody tells.
-      tree.readMounts();
-      is = relation();
-    }
+    if (is !== "outside") return is === "guarded";
+    tree.readDirectories();
+    const parent = posix.dirname(path);
     // What covers the directory may have its path, and be guarded.
-    if (is === "outside" && mountId(this.#libc, AT_FDCWD, parent, STATX_MNT_ID) === id) {
-      tree.unmark(parent);
-    }
-    return is === "guarded";
+    const isReached = mountId(this.#libc, AT_FDCWD, parent, STATX_MNT_ID) === id;
+    const known = isReached ? tree.guardedPath(parent) : undefined;
+    if (known !== undefined) return this.#isAskedFor(posix.join(known, posix.basename(path)));
+    // What is mounted may have been moved where it was mounted from, which changes the table, and nobody tells.
+    tree.readMounts();
+    is = relation();
+    if (is !== "outside") return is === "guarded";
+    if (isReached) tree.unmark(parent);
+    return !isReached && tree.isAway; // nobody can tell
+  }
+
+  #isAskedFor(path: string): boolean {
+    const { directories, files } = this.#orders.tree!;
+    return directories.some((root) => isWithin(path, root)) || files.includes(path);
   }
 
   /** A mount of the namespace of the process that asks: a container, a service. */

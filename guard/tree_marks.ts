@@ -15,7 +15,7 @@ import type { InotifyRecord } from "../backends/inotify/decode.ts";
 import { mountId } from "../backends/mounts/mount_id.ts";
 import { isWithin, parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { type DirectoryNode, DirectoryTree } from "../backends/tree.ts";
-import { ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
+import { EACCES, ENOENT, ENOTDIR, ESTALE } from "../ffi/abi/errno.ts";
 import { FAN_EVENT_ON_CHILD } from "../ffi/abi/fanotify.ts";
 import {
   IN_CREATE,
@@ -44,6 +44,12 @@ const STRUCTURE = IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_MASK
 /** What ends the guarding of a path that was asked for. */
 const END = IN_DELETE_SELF | IN_MOVE_SELF;
 
+/** What a directory above such a path is watched for: it takes the path with it. */
+const ABOVE = IN_MOVE_SELF | IN_ONLYDIR | IN_MASK_ADD;
+
+/** What changes no watch that there is: all of them are told of a removal, or do not care. */
+const NO_CHANGE = IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD;
+
 /** How a directory that has gone refuses. */
 const GONE: readonly number[] = [ENOENT, ENOTDIR, ESTALE];
 
@@ -56,10 +62,18 @@ const SLICE = 2;
 type Node = DirectoryNode<number>;
 
 /**
- * Why something is marked: it was asked for; so it was, and its path leads elsewhere by now; something is mounted there; it
- * is a directory below. The first must be marked, what cannot be marked of the others is told.
+ * Why something is marked: it was asked for; so it was, and mounts have changed at or above it, or it was moved, or a
+ * directory above it; something is mounted there; it is a directory below. The first must be marked, what cannot be marked
+ * of the others is told.
  */
-type Role = "asked for" | "asked for once" | "mounted" | "below";
+type Role = "asked for" | "remounted" | "moved" | "mounted" | "below";
+
+/** What is told where the path of something that was asked for leads nowhere. */
+const AWAY: Readonly<Partial<Record<Role, string>>> = {
+  "asked for": "it is not there",
+  remounted: "another mount hides it",
+  moved: "it was moved away",
+};
 
 /** The marked directories of a guard, and files that are mounted there. */
 export class TreeMarks {
@@ -74,6 +88,10 @@ export class TreeMarks {
   readonly #mounts: number;
   readonly #tree = new DirectoryTree<number>();
   readonly #nodes = new Map<number, Node>();
+  /** The paths of directories above those that were asked for, by watch descriptor. */
+  readonly #above = new Map<number, string>();
+  /** What was asked for, and was moved away; it stays guarded where it is. */
+  readonly #away = new Set<string>();
   /** Directories that were moved, and did not come back yet, by the cookie of the move. */
   readonly #moving = new Map<number, Node>();
   /** What has to be marked: directories that were asked for, and those of files. */
@@ -134,18 +152,18 @@ export class TreeMarks {
         this.#armOne(node, role);
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
-        const isGone = GONE.includes(error.errno);
-        if (isGone && role !== "asked for once") continue; // what moved it tells where it is
-        if (role === "asked for") throw error;
-        const reason = isGone ? "another mount hides it" : error.message;
+        const reason = GONE.includes(error.errno) ? AWAY[role] : error.message;
+        if (reason === undefined) continue; // what moved it tells where it is
+        if (reason === error.message && role === "asked for") throw error;
         this.#unguarded(this.#tree.path(node), reason);
       }
     }
   }
 
   #armOne(node: Node, role: Role): void {
-    const isRoot = role === "asked for" || role === "asked for once";
+    const isRoot = AWAY[role] !== undefined;
     const path = this.#tree.path(node);
+    if (isRoot) this.#watchAbove(path);
     const bytes = cString(this.#tree.bytes(node));
     const type = role === "below" ? "directory" : fileStatus(this.#libc, bytes)?.type;
     if (type !== undefined && type !== "directory") {
@@ -156,6 +174,9 @@ export class TreeMarks {
     }
     if (!isRoot && (this.#leftOut.has(path) || !this.#isDeep(path))) return;
     const wd = this.#inotify.add(bytes, path, STRUCTURE | (isRoot ? END : IN_DONT_FOLLOW));
+    // Another directory has the path of what was moved away, which is none of the guarded ones then.
+    if (role === "moved" && !this.#nodes.has(wd)) this.#forgetAt([path]);
+    if (isRoot) this.#away.delete(path);
     node.tag = wd;
     this.#nodes.set(wd, node);
     this.#group.mark("inode", this.#orders.mask | FAN_EVENT_ON_CHILD, bytes, path);
@@ -171,6 +192,19 @@ export class TreeMarks {
       ) {
         this.#tree.remove(child);
       } else this.#waiting.push({ node: child, role: "below" });
+    }
+  }
+
+  /** Watches the directories above what was asked for, but for those of a guarded tree, which is told of their moves. */
+  #watchAbove(path: string): void {
+    for (let at = posix.dirname(path); at !== "/" && !this.#isDeep(at); at = posix.dirname(at)) {
+      try {
+        this.#above.set(this.#inotify.add(cString(at), at, ABOVE), at);
+      } catch (error) {
+        // A directory that is passed need not be readable, which is what inotify asks for.
+        const isMissed = error instanceof SystemError && [...GONE, EACCES].includes(error.errno);
+        if (!isMissed) throw error;
+      }
     }
   }
 
@@ -206,8 +240,12 @@ export class TreeMarks {
       return this.#begin(); // all is looked at again
     }
     const node = this.#nodes.get(wd);
+    const path = node === undefined ? this.#above.get(wd) : this.#tree.path(node);
+    if (path === undefined) return;
+    if ((mask & IN_MOVE_SELF) !== 0) this.#moved(path);
+    if ((mask & IN_IGNORED) !== 0) this.#above.delete(wd);
     if (node === undefined) return;
-    if ((mask & END) !== 0) this.#lose(this.#tree.path(node), (mask & IN_MOVE_SELF) !== 0);
+    if ((mask & IN_DELETE_SELF) !== 0) this.#removed(path);
     if ((mask & IN_IGNORED) !== 0) {
       this.#nodes.delete(wd);
       if (node.tag === wd) this.#tree.remove(node); // else it is another directory's by now
@@ -233,19 +271,64 @@ export class TreeMarks {
     this.#waiting.push({ node: child, role: "below" });
   }
 
-  /** A path that was asked for is not there any more. */
-  #lose(path: string, isMoved: boolean): void {
-    if (this.#orders.directories.some((root) => root !== path && isWithin(path, root))) return;
-    this.#unguarded(path, isMoved ? "it was moved away" : "it was removed");
+  /** A directory that was asked for was moved, or one above: it is looked at again what has the path now. */
+  #moved(path: string): void {
+    for (const root of this.#roots) {
+      if (!isWithin(root, path) || this.#isInside(root)) continue;
+      this.#away.add(root);
+      this.#add(root, "moved");
+    }
+  }
+
+  #removed(path: string): void {
+    if (this.#isInside(path)) return;
+    this.#away.delete(path);
+    this.#unguarded(path, "it was removed");
+  }
+
+  /** Whether it is below a guarded directory, which is told what becomes of it. */
+  #isInside(path: string): boolean {
+    return this.#orders.directories.some((root) => root !== path && isWithin(path, root));
   }
 
   /** A directory has left. Its mark goes when it asks for something that is outside. */
   #forget(node: Node): void {
     for (const below of [...this.#tree.subtree(node)]) {
-      if (this.#nodes.get(below.tag) !== below) continue;
-      this.#inotify.remove(below.tag);
-      this.#nodes.delete(below.tag);
+      if (this.#nodes.get(below.tag) === below) this.#unwatch(below.tag);
     }
+  }
+
+  /** What had these paths, and all below, is not there any more. */
+  #forgetAt(paths: readonly string[]): void {
+    for (const [wd, node] of [...this.#nodes]) {
+      const path = this.#tree.path(node);
+      if (paths.some((above) => isWithin(path, above))) this.#unwatch(wd);
+    }
+  }
+
+  #unwatch(wd: number): void {
+    this.#inotify.remove(wd);
+    this.#nodes.delete(wd);
+    this.#above.delete(wd);
+  }
+
+  /** Whether something that was asked for has another path now: then not all that is guarded is known by its path. */
+  get isAway(): boolean {
+    return this.#away.size > 0;
+  }
+
+  /** By which path a directory is guarded, whatever path it has by now; undefined where it is not watched any more. */
+  guardedPath(path: string): string | undefined {
+    let wd: number;
+    try {
+      wd = this.#inotify.add(cString(path), path, NO_CHANGE);
+    } catch (error) {
+      if (error instanceof SystemError) return undefined; // it was not watched: what is takes nothing
+      throw error;
+    }
+    const node = this.#nodes.get(wd);
+    if (node === undefined && !this.#above.has(wd)) this.#inotify.remove(wd);
+    return node?.tag === wd ? this.#tree.path(node) : undefined;
   }
 
   /** Takes back the mark of a directory that is none of the guarded ones any more. */
@@ -260,6 +343,8 @@ export class TreeMarks {
   readMounts(): void {
     const { directories, files, ignoredTypes } = this.#orders;
     const table = parseMountInfo(readText(this.#libc, MOUNT_TABLE) ?? "");
+    // A directory that is moved takes its mount points along, which are no others then.
+    if (this.#mounted !== undefined) this.readDirectories();
     const before = this.#mounted;
     const isBelow = (point: string) =>
       directories.some((root) => root !== point && isWithin(point, root));
@@ -281,7 +366,7 @@ export class TreeMarks {
       if (isLeftOut) this.#leftOut.add(point);
       else this.#leftOut.delete(point); // mounted on top of one that is left out
     }
-    const asked = before === undefined ? "asked for" : "asked for once";
+    const asked = before === undefined ? "asked for" : "remounted";
     const changed = [...came, ...went];
     for (const root of this.#roots) {
       const isElsewhere = changed.some((point) => isWithin(root, point));
@@ -291,6 +376,8 @@ export class TreeMarks {
       if (files.includes(point)) this.#add(point, asked);
       else if (isBelow(point) && !this.#leftOut.has(point)) this.#add(point, "mounted");
     }
+    const away = [...this.#away];
+    this.#forgetAt(went.filter((point) => !away.some((root) => isWithin(point, root))));
     // What a mount hid may never have been marked.
     for (const point of went) {
       if (!this.#files.delete(point) && isBelow(point)) this.#uncover(point);

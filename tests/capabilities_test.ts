@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
@@ -11,7 +11,7 @@ import { SystemError } from "../ffi/errno.ts";
 import { type Capabilities, capabilities, type Probe } from "../watch/capabilities.ts";
 import { watch } from "../watch/watch.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
-import { isDeno, isRoot, moduleFile, runScript, TemporaryDirectory } from "./runtime.ts";
+import { isDeno, isRoot, moduleFile, openLinks, runScript, TemporaryDirectory } from "./runtime.ts";
 
 const NEEDS_ROOT = { skip: isRoot ? false : "needs root" };
 
@@ -155,12 +155,9 @@ test("rejects where there is no such path", async () => {
   await assert.rejects(capabilities(""), TypeError);
 });
 
-/** What the descriptors of this process are. */
+/** Files and what watches them, of those that this process has open. */
 function openFiles(): string[] {
-  return readdirSync("/proc/self/fd").flatMap((fd) => {
-    const { stdout, status } = spawnSync("readlink", [`/proc/${process.pid}/fd/${fd}`]);
-    return status === 0 ? [stdout.toString()] : [];
-  }).filter((link) => /inotify|fanotify|^\//.test(link)).toSorted();
+  return openLinks().filter((link) => /inotify|fanotify|^\//.test(link)).toSorted();
 }
 
 test("leaves no file descriptor behind", async () => {

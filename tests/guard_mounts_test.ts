@@ -32,8 +32,8 @@ class Ground implements Disposable {
     execFileSync("mount", ["--bind", this.at(from), this.at(to)]);
   }
 
-  unmount(name: string): void {
-    execFileSync("umount", [this.at(name)]);
+  unmount(name: string): Promise<void> {
+    return this.files.unmount(this.at(name));
   }
 
   /** A guard that denies all that it is asked about. */
@@ -95,14 +95,15 @@ for (const path of ["tree/file", "tree"]) {
     await until(() => gate.stats().marks === marks + 1);
     await ground.opens(["tree/file"]);
     // Another file at once: the mount table shows the same ids as before.
+    await ground.files.closed(ground.at("tree/file"));
     execFileSync(
       "sh",
-      ["-c", 'umount "$1"; mv "$2" "$3"; mount --bind "$3" "$1"', "sh"].concat(
+      ["-c", 'umount "$1" && mv "$2" "$3" && mount --bind "$3" "$1"', "sh"].concat(
         ["tree/file", "source/file", "source/other"].map((name) => ground.at(name)),
       ),
     );
     await ground.untilDenied("tree/file");
-    ground.unmount("tree/file");
+    await ground.unmount("tree/file");
     await until(() => gate.stats().marks === marks);
     await ground.opens(["tree/file"], ["source/other"]);
     assert.equal(gate.stats().unguarded, 0);
@@ -138,7 +139,7 @@ test(
     ground.bind("source", "tree/sub");
     await using gate = await ground.guard("tree");
     await ground.opens(["tree/sub/file", "source/file", "tree/sub/file", "source/other"]);
-    ground.unmount("tree/sub");
+    await ground.unmount("tree/sub");
     await ground.untilDenied("tree/sub/file");
     const { ignored } = gate.stats();
     await ground.opens(["tree/sub/file"], ["source/file", "source/file"]);
@@ -180,7 +181,7 @@ test("a guarded directory that is a mount point, and becomes one", options, asyn
   await ground.opens(["tree/file", "tree/below/file", "source/file", "tree/other"]);
   // The path of the guarded file leads nowhere now.
   assert.equal(gate.stats().unguarded, 1);
-  ground.unmount("tree");
+  await ground.unmount("tree");
   await within(
     (async () => {
       while (await ground.open("source/other") !== "0") continue;
@@ -198,7 +199,7 @@ test("a mount that covers the directory of a guarded file", options, async () =>
   ground.bind("source", "tree");
   await ground.untilDenied("tree/file");
   await ground.opens(["source/file"], ["tree/other", "source/other"]);
-  ground.unmount("tree");
+  await ground.unmount("tree");
   await ground.opens(["tree/file"], ["tree/sub/file"]);
 });
 
@@ -214,7 +215,7 @@ test("a mount that hides what is guarded is told", options, async () => {
   assert.equal(lost!.kind, "lost");
   assert.equal(lost!.path, ground.at("above/tree"));
   assert.equal(lost!.attributes["reason"], "another mount hides it");
-  ground.unmount("above");
+  await ground.unmount("above");
   await ground.opens(["above/tree/file"]);
 });
 

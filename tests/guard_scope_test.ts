@@ -206,11 +206,11 @@ test(
       execFileSync("mount", [...tmpfs, after!]);
       if (!isLeftOut) await marked(gate, 5);
       await denied("after", inner);
-      execFileSync("umount", [after!]);
+      await files.unmount(after!);
       await marked(gate, isLeftOut ? 2 : 4);
       await denied("after");
       // One that was there: what it covered is marked now.
-      execFileSync("umount", [before!]);
+      await files.unmount(before!);
       const hidden = files.file("before/file");
       await within(
         (async () => {

@@ -5,13 +5,14 @@
  */
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isWithin } from "../backends/mounts/mountinfo.ts";
 import type { Guard, WatchEvent } from "../mod.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Filesystem, type FilesystemType, whyNot } from "./filesystem.ts";
-import { finish, type Finished, moduleFile, until } from "./runtime.ts";
+import { finish, type Finished, moduleFile, openLinks, until } from "./runtime.ts";
 
 /** What a process does with a file. */
 export type Use = "open" | "read" | "write" | "map" | "exec";
@@ -101,6 +102,17 @@ export class Guarded implements Disposable {
   /** Runs a command to its end. */
   run(...command: readonly string[]): Promise<Finished> {
     return finish(command, this.base, DEADLINE);
+  }
+
+  /** Until a guard of this process, which answers first, has closed all that it was asked about at or below a path. */
+  async closed(path: string): Promise<void> {
+    await until(() => !openLinks().some((link) => isWithin(link, path)));
+  }
+
+  /** Unmounts what nobody else uses. */
+  async unmount(point: string): Promise<void> {
+    await this.closed(point);
+    execFileSync("umount", [point]);
   }
 
   [Symbol.dispose](): void {

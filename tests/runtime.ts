@@ -12,6 +12,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -65,6 +66,17 @@ export function touch(path: string): void {
 /** How many file descriptors this process has. */
 export function openFiles(): number {
   return readdirSync("/proc/self/fd").length;
+}
+
+/** What they are: paths, and names like `pipe:[1]`. No process is started for it, to which this one would open files. */
+export function openLinks(): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // closed by now, as is what the list was read from
+    }
+  });
 }
 
 /** Until `condition` holds, which changes without an event. */
