@@ -9,8 +9,21 @@
  * @module
  */
 
+import {
+  ACTS,
+  canBe,
+  contradicts,
+  type Deed,
+  FLAGS,
+  hasValues,
+  isAbout,
+  isExactly,
+  isOfOneAct,
+  opensForWriting,
+  pathsOf,
+} from "./deed.ts";
 import type { Actor, WatchEvent } from "./event.ts";
-import { type Kind, matches } from "./kinds.ts";
+import { matches } from "./kinds.ts";
 
 /** How long an event waits for its deed, in ms. */
 export const HOLD = 100;
@@ -35,30 +48,6 @@ const WRITTEN = 16_384;
 
 /** Audit stamps with a clock that ticks every 1 to 10 ms (CONFIG_HZ), the beginning of a system call. */
 const TICK = 10;
-
-/** The part of an audit event that is looked at. */
-export interface Deed {
-  readonly kind: Kind;
-  /** Empty where it is not known. */
-  readonly path: string;
-  readonly from?: string;
-  /** What stands for the file then, by its device and inode. */
-  readonly file?: string;
-  /** When the system call began, in ms since the epoch. */
-  readonly time: number;
-  readonly actor?: Actor;
-  readonly attributes: {
-    /** A rename: the file at `path` went to `from`. */
-    readonly exchange?: true;
-    /** Values after the deed, by name. */
-    readonly after?: object;
-    /** Of an open: `["O_WRONLY", "O_CREAT"]`. */
-    readonly flags?: readonly string[];
-  };
-}
-
-/** An open with one of these can write. */
-const WRITING: readonly string[] = ["O_WRONLY", "O_RDWR"];
 
 /** An event whose actor may be filled in. */
 export type Attributable = WatchEvent & { actor?: Actor };
@@ -89,22 +78,6 @@ interface Writer {
   readonly actor: Actor;
   readonly time: number;
 }
-
-/** What chattr(1) changes: the record of its ioctl names no file, so that such a deed may be of any. */
-const FLAGS = "modify.metadata.flags";
-
-const METADATA = "modify.metadata";
-
-/** The kinds that deeds have, and whether each deed raises an event of its own: the kernel merges the others. */
-const ACTS: readonly (readonly [kind: string, isOwn: boolean])[] = [
-  ["create", true],
-  ["remove", true],
-  ["rename", true],
-  ["modify.metadata", false],
-  ["modify.data", false],
-  ["access.open", false],
-  ["access.exec", false],
-];
 
 /** Joins events with deeds. */
 export class Correlation<Event extends Attributable> {
@@ -162,7 +135,7 @@ export class Correlation<Event extends Attributable> {
       return;
     }
     if (from !== undefined) this.#moved(path, from, deed.attributes.exchange === true);
-    if (deed.attributes.flags?.some((flag) => WRITING.includes(flag))) {
+    if (opensForWriting(deed)) {
       this.#opened(path, { actor, time: deed.time });
     }
     const trace = { deed, actor, isTaken: false };
@@ -269,7 +242,7 @@ export class Correlation<Event extends Attributable> {
     const traces = (places: readonly string[]) =>
       places.flatMap((place) => this.#traces.get(place) ?? []).filter(({ deed }) =>
         (matches(deed, kind) || (kind === "modify.data" && opensForWriting(deed))) &&
-        isAbout(deed, held) && canBe(event, deed) &&
+        isAbout(deed, event, file) && canBe(event, deed) &&
         deed.time >= since - TICK && deed.time <= event.time + TICK
       );
     const own = traces([event.path, ...file === undefined ? [] : [file]]);
@@ -362,31 +335,6 @@ export class Correlation<Event extends Attributable> {
   }
 }
 
-function opensForWriting({ attributes: { flags } }: Deed): boolean {
-  return flags?.some((flag) => WRITING.includes(flag)) === true;
-}
-
-function isOfOneAct(event: WatchEvent, deed: Deed): boolean {
-  return ACTS.some(([kind]) => matches(event, kind) && matches(deed, kind));
-}
-
-/** Whether both say which metadata, and the same. */
-function isExactly(deed: Deed, event: WatchEvent): boolean {
-  return deed.kind === event.kind && deed.kind.startsWith(`${METADATA}.`);
-}
-
-/** What changes beside what a call is for: chown(2) clears bits and capabilities, chmod(2) and access lists go together. */
-const SIDE_EFFECTS: readonly string[] = [
-  "modify.metadata.permissions",
-  "modify.metadata.xattr",
-];
-
-/** Whether a change of metadata may be of a deed. */
-function canBe(event: WatchEvent, deed: Deed): boolean {
-  if (!matches(event, METADATA) || event.kind === METADATA || deed.kind === METADATA) return true;
-  return deed.kind === event.kind || SIDE_EFFECTS.includes(event.kind);
-}
-
 /** Where the deed of an event may be. */
 function placesOf({ event, file }: Pick<Held<WatchEvent>, "event" | "file">): string[] {
   const places = pathsOf(event);
@@ -395,44 +343,9 @@ function placesOf({ event, file }: Pick<Held<WatchEvent>, "event" | "file">): st
   return places;
 }
 
-/** Where something happened: a rename at two places. */
-function pathsOf({ path, from }: { readonly path: string; readonly from?: string }): string[] {
-  return from === undefined || from === path ? [path] : [path, from];
-}
-
 function append<Value>(map: Map<string, Value[]>, path: string, value: Value): Value[] {
   let values = map.get(path);
   if (values === undefined) map.set(path, values = []);
   values.push(value);
   return values;
-}
-
-/** Whether the names of a deed are those of the event at whose path it is; without names the file is. */
-function isAbout(deed: Deed, { event, file }: Pick<Held<WatchEvent>, "event" | "file">): boolean {
-  const { path, from, attributes } = deed;
-  if (path === "") return deed.file === undefined || deed.file === file;
-  switch (event.kind) {
-    case "rename":
-      return path === event.path && from === event.from;
-    case "rename.in":
-      return path === event.path || attributes.exchange === true;
-    case "rename.out":
-      return from === event.path;
-    default:
-      return path === event.path;
-  }
-}
-
-/** Whether a deed left other values than the event has: it is not, or not alone, what the event tells of. */
-function contradicts(event: WatchEvent, deed: Deed): boolean {
-  const isSaid = deed.kind === event.kind && deed.attributes.after !== undefined;
-  return isSaid && event.attributes.after !== undefined && !hasValues(event, deed);
-}
-
-/** Whether an event has the values that the deed left. */
-function hasValues({ attributes: { after } }: WatchEvent, { attributes }: Deed): boolean {
-  if (typeof after !== "object" || after === null || attributes.after === undefined) return false;
-  return Object.entries(attributes.after).every(([name, value]) =>
-    (after as Readonly<Record<string, unknown>>)[name] === value
-  );
 }

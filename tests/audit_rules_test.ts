@@ -10,6 +10,7 @@ import { LossCounters } from "../backends/audit/losses.ts";
 import { decodeDatagram, encodeMessage } from "../backends/audit/netlink.ts";
 import {
   BACKLOG_LIMIT,
+  BACKLOG_WAIT,
   carrierRule,
   ruleOwner,
   settingsToRestore,
@@ -268,7 +269,12 @@ test("a carrier says whose it is and what was before", () => {
 
 test("what others have changed since is left to them", () => {
   const status = decodeStatus(new Uint8Array(44));
-  const ours = { ...status, enabled: 1, backlogLimit: BACKLOG_LIMIT, backlogWaitTime: 0 };
+  const ours = {
+    ...status,
+    enabled: 1,
+    backlogLimit: BACKLOG_LIMIT,
+    backlogWaitTime: BACKLOG_WAIT,
+  };
   assert.deepEqual(settingsToRestore(ours, BEFORE, false), BEFORE);
   assert.deepEqual(settingsToRestore({ ...ours, enabled: 2 }, BEFORE, false), {
     backlogLimit: 64,

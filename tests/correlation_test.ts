@@ -6,7 +6,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Correlation, type Deed, HOLD, HOLD_BEHIND } from "../classify/correlation.ts";
+import { Correlation, HOLD, HOLD_BEHIND } from "../classify/correlation.ts";
+import type { Deed } from "../classify/deed.ts";
 import { type Actor, FileEvent } from "../classify/event.ts";
 import type { Kind } from "../classify/kinds.ts";
 

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { Correlation, type Deed } from "../classify/correlation.ts";
+import { Correlation } from "../classify/correlation.ts";
+import type { Deed } from "../classify/deed.ts";
 import type { FileEvent } from "../classify/event.ts";
 import type { Filter } from "./filter.ts";
 import { CAPACITY, type EventQueue } from "./queue.ts";

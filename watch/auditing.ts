@@ -7,7 +7,7 @@
 import { posix } from "node:path";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import type { AuditEvent } from "../classify/audit_event.ts";
-import type { Deed } from "../classify/correlation.ts";
+import type { Deed } from "../classify/deed.ts";
 import type { Actor, FileEvent } from "../classify/event.ts";
 import { matches } from "../classify/kinds.ts";
 import { SystemError } from "../ffi/errno.ts";

@@ -15,6 +15,7 @@ import type { AuditWay } from "./data_socket.ts";
 import { Keeper } from "./keeper.ts";
 import {
   BACKLOG_LIMIT,
+  BACKLOG_WAIT,
   carrierRule,
   leave,
   locked,
@@ -146,7 +147,7 @@ export class AuditHold {
   }
 
   /**
-   * Sets what fits the way that records come: a daemon's queue is long, and nobody waits for it. What another holder has
+   * Sets what fits the way that records come: a daemon's queue is long, and nobody waits for it for long. What another holder has
    * set for itself as the daemon stays.
    */
   tune(way: AuditWay): void {
@@ -161,7 +162,7 @@ export class AuditHold {
         ...(backlogLimit > 0 && backlogLimit < BACKLOG_LIMIT
           ? { backlogLimit: BACKLOG_LIMIT }
           : {}),
-        ...(backlogWaitTime > 0 ? { backlogWaitTime: 0 } : {}),
+        ...(backlogWaitTime > BACKLOG_WAIT ? { backlogWaitTime: BACKLOG_WAIT } : {}),
       };
     } else settings = settingsToRestore(status, this.#before, true);
     if (Object.keys(settings).length > 0) this.control.set(settings);
