@@ -66,7 +66,8 @@ function check(
     return { path: one, other: two };
   };
   const before = look();
-  const start = Date.now() / 1000 - 1; // a file's times are those of the last tick, in s
+  // Whole seconds, of the last tick: in the first moment of a second that is the one before.
+  const start = Math.floor(Date.now() / 1000) - 1;
   const paths = operation.other === undefined ? [path] : [path, other];
   const outcome = operations.run(name, paths, asUser(owner));
   const now = look();
