@@ -558,6 +558,9 @@ test("200,000 opens at full speed: what is not told is counted", needs("cc"), as
   const calls = told.events.filter(isOfCall).length - ends;
   // Each event that the kernel did not begin is one of its lost records; one that it began may lack several of them.
   assert(calls <= COUNT, `${calls}`);
+  // Who is audited waits for room: without that, nine of ten are lost.
+  assert(calls > COUNT / 2, `${calls}`);
+  if (kernel === 0 && serials === 0) assert.equal(calls, COUNT);
   assert(calls + serials + kernel! >= COUNT, `${calls} ${serials} ${kernel}`);
   assert.equal(sum(told.events, /^the kernel/), kernel);
   assert.equal(sum(told.events, /socket/), socket);
