@@ -413,12 +413,12 @@ export class Watcher extends EventStream {
     const places = this.#places;
     this.#places = [];
     const ends = await Promise.allSettled(places.map(async ({ session }) => await session.close()));
+    for (const { sink } of places) sink.close();
+    this.#auditing?.close(); // first, for it waits in the reactor as well
     // Where libc cannot be opened there is no reactor to wait for.
     if (typeof this.#settings.backend !== "object") {
       await reactor().then((loop) => loop.idle(), () => {});
     }
-    for (const { sink } of places) sink.close();
-    this.#auditing?.close();
     this.#writers?.close();
     for (const end of ends) if (end.status === "rejected") throw end.reason;
   }
