@@ -226,6 +226,37 @@ test("an event of which nothing but its end came is missing, and that is known i
   assert.equal(assembly.lostSerials, 1);
 });
 
+test("what is missing in an event of a call is counted, live", () => {
+  const missing = (types: string, items: number, isLive = true) => {
+    const assembly = new Assembly({ isLive, timeout: 100 });
+    for (const type of types.split(" ")) {
+      const first = { SYSCALL: `items=${items}`, URINGOP: `items=${items}` }[type] ?? "x=1";
+      assembly.push(decodeLine(`type=${type} msg=audit(1767225600.000:7): ${first}`)!, 0);
+    }
+    assembly.take(100);
+    return assembly.missingParts;
+  };
+  for (
+    const [types, items, count] of [
+      ["SYSCALL CWD PATH PATH PROCTITLE EOE", 2, 0],
+      ["SYSCALL PROCTITLE EOE", 0, 0],
+      ["URINGOP CWD PATH EOE", 1, 0],
+      ["USER_LOGIN", 0, 0],
+      ["CONFIG_CHANGE", 0, 0],
+      ["SYSCALL CWD PATH PATH PROCTITLE", 2, 1],
+      ["SYSCALL CWD PATH PATH EOE", 2, 1],
+      ["SYSCALL PATH PATH PROCTITLE EOE", 2, 1],
+      ["SYSCALL CWD PATH PROCTITLE EOE", 2, 1],
+      ["SYSCALL CWD PATH PATH", 2, 2],
+      ["URINGOP PATH", 2, 3],
+      ["SYSCALL", 2, 5],
+    ] as const
+  ) {
+    assert.equal(missing(types, items), count, types);
+    assert.equal(missing(types, items, false), 0, types);
+  }
+});
+
 test("what is not in a log is not lost", () => {
   const assembly = new Assembly();
   assembly.push(record("USER_LOGIN", 1));

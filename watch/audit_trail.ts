@@ -200,7 +200,7 @@ export class AuditTrail {
       events.push(event);
     }
     if (events.length > 0) { for (const listener of this.#listeners) listener.heard(events); }
-    this.#countSerials();
+    this.#countMissing();
     this.#flushLater();
   }
 
@@ -209,9 +209,11 @@ export class AuditTrail {
     return isHeld(this.#hold) ? this.#hold.hold.key : undefined;
   }
 
-  #countSerials(): void {
-    const { lostSerials } = this.#assembly;
-    this.#stream.counters.serials(lostSerials - this.#lostSerials);
+  #countMissing(): void {
+    const { lostSerials, missingParts } = this.#assembly;
+    const { counters } = this.#stream;
+    counters.parts(missingParts);
+    counters.serials(lostSerials - this.#lostSerials);
     this.#lostSerials = lostSerials;
   }
 

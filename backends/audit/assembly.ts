@@ -9,6 +9,7 @@ import {
   AUDIT_FIRST_USER_MSG2,
   AUDIT_RECORD,
 } from "../../ffi/abi/audit_types.ts";
+import { MissingParts } from "./missing_parts.ts";
 import type { AuditRecord, AuditRecords } from "./record.ts";
 import { SerialGaps } from "./serial_gaps.ts";
 
@@ -42,12 +43,15 @@ export class Assembly {
   #last: Pending | undefined;
   #done: Pending[] = [];
   readonly #gaps: SerialGaps | undefined;
+  readonly #parts: MissingParts | undefined;
 
   constructor(init: AssemblyInit = {}) {
     this.#isLive = init.isLive ?? false;
     this.#timeout = init.timeout ?? 2000;
     this.#limit = init.limit ?? 1000;
-    if (this.#isLive) this.#gaps = new SerialGaps(this.#timeout);
+    if (!this.#isLive) return;
+    this.#gaps = new SerialGaps(this.#timeout);
+    this.#parts = new MissingParts();
   }
 
   /** How many events are under way. */
@@ -74,6 +78,11 @@ export class Assembly {
     return this.#gaps?.lost ?? 0;
   }
 
+  /** How many records are missing in events that were given out, as far as others tell. Logs have none. */
+  get missingParts(): number {
+    return this.#parts?.count ?? 0;
+  }
+
   /** Adds a record that came at `now`, in ms; a log has its own time. */
   push(record: AuditRecord, now: number = record.time): void {
     const last = this.#last;
@@ -86,7 +95,10 @@ export class Assembly {
         if (!isEnd) this.#gaps?.see(record, now);
         if (!this.#isLive) this.#giveUpBefore(record);
         // Of an event that PROCTITLE has ended, or of which nothing else came: that one is missing.
-        if (isEnd) return;
+        if (isEnd) {
+          this.#parts?.seeEnd();
+          return;
+        }
         event = new Pending(record, this.#isLive ? now : record.time);
         if (comesAlone(record.type)) {
           event.records.push(record);
@@ -101,7 +113,7 @@ export class Assembly {
       this.#last = event;
     }
     if (record.type === AUDIT_RECORD.AUDIT_EOE) {
-      this.#finish(event, true);
+      this.#finish(event, true, true);
       return;
     }
     event.records.push(record);
@@ -147,7 +159,8 @@ export class Assembly {
     }
   }
 
-  #finish(event: Pending, isComplete: boolean): void {
+  #finish(event: Pending, isComplete: boolean, hasEnd = false): void {
+    this.#parts?.see(event.records, hasEnd, isComplete);
     if (this.#pending.delete(event)) this.#forget(event);
     if (this.#last === event) this.#last = undefined;
     event.isComplete = isComplete;

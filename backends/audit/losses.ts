@@ -1,6 +1,6 @@
 /**
- * What was lost of the records of audit. Three counters that know nothing of each other: what one counts may be, and often
- * is, what another counts as well.
+ * What was lost of the records of audit. The counters know nothing of each other: what one counts may be, and often is,
+ * what another counts as well.
  *
  * @module
  */
@@ -13,6 +13,11 @@ export interface AuditLosses {
   readonly socket: number;
   /** Events whose serial numbers are missing between others. */
   readonly serials: number;
+  /**
+   * Records that are missing in events that were told. While this process is the daemon they are of those that `kernel`
+   * counts, and all others of those are an event each, which has no serial number either.
+   */
+  readonly parts: number;
   /** How often the kernel gave this process up as its daemon, without a count of what was lost. */
   readonly interruptions: number;
 }
@@ -23,6 +28,7 @@ export class LossCounters {
   #kernelBefore: number | undefined;
   #socket = 0;
   #serials = 0;
+  #parts = 0;
   #interruptions = 0;
 
   /** All of them now. */
@@ -31,6 +37,7 @@ export class LossCounters {
       kernel: this.#kernel,
       socket: this.#socket,
       serials: this.#serials,
+      parts: this.#parts,
       interruptions: this.#interruptions,
     };
   }
@@ -52,6 +59,11 @@ export class LossCounters {
   /** Events that an assembly missed. */
   serials(count: number): void {
     this.#serials += count;
+  }
+
+  /** Records that an assembly misses by now: one that comes late makes it fewer. */
+  parts(count: number): void {
+    this.#parts = count;
   }
 
   /** The kernel gave this process up. */
