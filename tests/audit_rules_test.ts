@@ -245,8 +245,16 @@ test("losses are counted from the first look on, also where somebody resets the 
   assert.deepEqual([100, 103, 103, 2].map((lost) => counters.kernel(lost)), [0, 3, 0, 2]);
   counters.socket(4);
   counters.serials(7);
+  counters.parts(2);
+  counters.parts(1); // one came late
   counters.interrupted();
-  assert.deepEqual(counters.losses, { kernel: 5, socket: 4, serials: 7, interruptions: 1 });
+  assert.deepEqual(counters.losses, {
+    kernel: 5,
+    socket: 4,
+    serials: 7,
+    parts: 1,
+    interruptions: 1,
+  });
 });
 
 const OWNER = { pid: 812, started: "5940183" };
