@@ -250,11 +250,31 @@ test("what is missing in an event of a call is counted, live", () => {
       ["SYSCALL CWD PATH PATH", 2, 2],
       ["URINGOP PATH", 2, 3],
       ["SYSCALL", 2, 5],
+      ["CWD PATH PROCTITLE EOE", 0, 1],
+      ["PATH", 0, 4],
     ] as const
   ) {
     assert.equal(missing(types, items), count, types);
     assert.equal(missing(types, items, false), 0, types);
   }
+});
+
+test("an end that comes for another event than the one that waits for it is none of its", () => {
+  const assembly = new Assembly({ isLive: true });
+  for (const type of ["SYSCALL", "PROCTITLE"]) assembly.push(record(type, 7), START);
+  assert.equal(assembly.missingParts, 1);
+  assembly.push(record("EOE", 6), START);
+  assert.equal(assembly.missingParts, 1);
+  assembly.push(record("EOE", 7), START);
+  assert.equal(assembly.missingParts, 0);
+});
+
+test("ends that never come are missing, however many there are", () => {
+  const assembly = new Assembly({ isLive: true });
+  for (let serial = 1; serial <= 10_000; serial++) {
+    for (const type of ["SYSCALL", "PROCTITLE"]) assembly.push(record(type, serial), START);
+  }
+  assert.equal(assembly.missingParts, 10_000);
 });
 
 test("what is not in a log is not lost", () => {

@@ -122,6 +122,7 @@ test("every kind of operation, with who did it", settings, async () => {
   assert.deepEqual(told.stream.stats().losses, {
     kernel: 0,
     socket: 0,
+    refusals: 0,
     serials: 0,
     parts: 0,
     interruptions: 0,
@@ -519,7 +520,8 @@ test("without loss each of 8,000 opens of 8 processes is told once", needs("cc")
   await openMany(path, 8, 1000, 2000); // for longer than it takes to give up an event
   execFileSync("touch", ["end"], { cwd: path });
   await told.until((event) => event.path.endsWith("/end"));
-  assert.deepEqual(told.stream.stats().losses, {
+  const { refusals: _, ...losses } = told.stream.stats().losses!; // what is late is not lost
+  assert.deepEqual(losses, {
     kernel: 0,
     socket: 0,
     serials: 0,
@@ -553,16 +555,20 @@ test("200,000 opens at full speed: what is not told is counted", needs("cc"), as
       await new Promise((resolve) => setTimeout(resolve, 2500)); // a gap is one after 2 s
     }
   }
-  const { kernel, serials, parts, interruptions, socket } = told.stream.stats().losses!;
+  const { kernel, socket, refusals, serials, parts, interruptions } = told.stream.stats().losses!;
   assert.equal(interruptions, 0);
   const ends = told.events.filter((event) => event.path.endsWith("/end")).length;
   const calls = told.events.filter(isOfCall).length - ends;
   // Who is audited waits for room: without that, nine of ten are lost.
   assert(calls > COUNT / 2, `${calls}`);
   // A record that the kernel lost is part of an event that was told, or one that it did not begin: it made nothing of it.
-  assert.equal(calls + serials + kernel! - parts, COUNT, `${calls} ${serials} ${kernel} ${parts}`);
+  // But where the socket was full for 0.1 s, the kernel may have thrown away what it had numbered, with and without counting.
+  const counted = JSON.stringify({ calls, kernel, refusals, serials, parts });
+  if (refusals === 0) assert.equal(calls + serials + kernel! - parts, COUNT, counted);
+  assert(calls + serials <= COUNT && COUNT <= calls + serials + kernel!, counted);
   assert.equal(sum(told.events, /^the kernel/), kernel);
-  assert.equal(sum(told.events, /socket/), socket);
+  assert.equal(sum(told.events, /numbers/), serials);
+  assert.equal(socket, 0);
   assert.equal(new Set(told.events.map(({ attributes }) => attributes.serial)).size > 1, true);
 });
 

@@ -244,6 +244,7 @@ test("losses are counted from the first look on, also where somebody resets the 
   const counters = new LossCounters();
   assert.deepEqual([100, 103, 103, 2].map((lost) => counters.kernel(lost)), [0, 3, 0, 2]);
   counters.socket(4);
+  counters.refused(3);
   counters.serials(7);
   counters.parts(2);
   counters.parts(1); // one came late
@@ -251,6 +252,7 @@ test("losses are counted from the first look on, also where somebody resets the 
   assert.deepEqual(counters.losses, {
     kernel: 5,
     socket: 4,
+    refusals: 3,
     serials: 7,
     parts: 1,
     interruptions: 1,

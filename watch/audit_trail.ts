@@ -45,6 +45,8 @@ const REASONS: Readonly<Record<AuditLoss["reason"], string>> = {
   interruption: "the kernel gave this process up as the daemon of audit",
 };
 
+const MISSING = "audit events did not come (their numbers are missing)";
+
 /** How a trail is opened. */
 export interface TrailInit extends RecordStreamInit {
   /** Whether audit is switched on, tuned, and has rules of ours. */
@@ -212,9 +214,13 @@ export class AuditTrail {
   #countMissing(): void {
     const { lostSerials, missingParts } = this.#assembly;
     const { counters } = this.#stream;
+    const count = lostSerials - this.#lostSerials;
     counters.parts(missingParts);
-    counters.serials(lostSerials - this.#lostSerials);
+    counters.serials(count);
     this.#lostSerials = lostSerials;
+    // By multicast the socket has told it already; what the kernel throws away that it cannot send to its daemon, nobody has.
+    if (count === 0 || this.way !== "unicast") return;
+    for (const listener of this.#listeners) listener.lost(MISSING, count);
   }
 
   /** An event whose end does not come is given up in time. */

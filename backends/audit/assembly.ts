@@ -96,7 +96,7 @@ export class Assembly {
         if (!this.#isLive) this.#giveUpBefore(record);
         // Of an event that PROCTITLE has ended, or of which nothing else came: that one is missing.
         if (isEnd) {
-          this.#parts?.seeEnd();
+          this.#parts?.seeEnd(record.serial);
           return;
         }
         event = new Pending(record, this.#isLive ? now : record.time);

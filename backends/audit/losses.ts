@@ -9,8 +9,13 @@
 export interface AuditLosses {
   /** Records that the kernel did not queue (`audit_status.lost`): backlog, rate limit, memory. Undefined without CAP_AUDIT_CONTROL. */
   readonly kernel: number | undefined;
-  /** Records that this process was too slow for: `Drops` of its sockets in /proc/net/netlink. */
+  /** Records that a multicast socket had no room for: its `Drops` in /proc/net/netlink. */
   readonly socket: number;
+  /**
+   * How often the kernel found no room in the daemon's socket for 0.1 s. It tries again; after five times it throws away
+   * what waits, which is in `serials` then.
+   */
+  readonly refusals: number;
   /** Events whose serial numbers are missing between others. */
   readonly serials: number;
   /**
@@ -27,6 +32,7 @@ export class LossCounters {
   #kernel: number | undefined;
   #kernelBefore: number | undefined;
   #socket = 0;
+  #refusals = 0;
   #serials = 0;
   #parts = 0;
   #interruptions = 0;
@@ -36,6 +42,7 @@ export class LossCounters {
     return {
       kernel: this.#kernel,
       socket: this.#socket,
+      refusals: this.#refusals,
       serials: this.#serials,
       parts: this.#parts,
       interruptions: this.#interruptions,
@@ -54,6 +61,11 @@ export class LossCounters {
   /** Records that a socket dropped. */
   socket(count: number): void {
     this.#socket += count;
+  }
+
+  /** Times that a socket of the daemon refused. */
+  refused(count: number): void {
+    this.#refusals += count;
   }
 
   /** Events that an assembly missed. */
