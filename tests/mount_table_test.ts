@@ -18,7 +18,7 @@ function bytesOf(
   const texts = Object.entries(strings).map(([name, text]) =>
     [name, typeof text === "string" ? encodeText(text) : text] as const
   );
-  const size = texts.reduce((sum, [, text]) => sum + text.length + 1, statmount.size);
+  const size = texts.reduce<number>((sum, [, text]) => sum + text.length + 1, statmount.size);
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   const offset = (name: string) => (statmount as Readonly<Record<string, number>>)[name]!;
