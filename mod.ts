@@ -55,7 +55,8 @@ export {
   MountStream,
 } from "./streams/mounts.ts";
 export type { Mount } from "./backends/mounts/mount.ts";
-export type { Propagation } from "./backends/mounts/mountinfo.ts";
+export type { MountInfo, Propagation } from "./backends/mounts/mountinfo.ts";
+export type { MountCounters, MountWay } from "./backends/mounts/monitor.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { MetadataOptions, WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";

@@ -16,7 +16,7 @@ import {
   FAN_REPORT_PIDFD,
 } from "../../ffi/abi/fanotify.ts";
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from "../../ffi/abi/open.ts";
-import { SystemError, systemError } from "../../ffi/errno.ts";
+import { systemError } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { readQueue } from "../../ffi/queue.ts";
 import { cString } from "../../ffi/text.ts";
@@ -48,7 +48,7 @@ export class MountGroup {
     const mask = BigInt(FAN_MNT_ATTACH | FAN_MNT_DETACH);
     const file = cString(namespace.file);
     if (libc.fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MNTNS, mask, AT_FDCWD, file) < 0) {
-      const error: SystemError = systemError(libc, action, {
+      const error = systemError(libc, action, {
         syscall: "fanotify_mark",
         path: namespace.file,
       });
