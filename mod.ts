@@ -47,6 +47,16 @@ export type {
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
+export {
+  listMounts,
+  type MountOptions,
+  mounts,
+  type MountStats,
+  MountStream,
+} from "./streams/mounts.ts";
+export type { Mount } from "./backends/mounts/mount.ts";
+export type { MountInfo, Propagation } from "./backends/mounts/mountinfo.ts";
+export type { MountCounters, MountWay } from "./backends/mounts/monitor.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { MetadataOptions, WatchOptions } from "./watch/options.ts";
 export type { Ignore } from "./watch/filter.ts";
@@ -75,6 +85,8 @@ export {
   KINDS,
   matches,
   type MetadataState,
+  type MountAttributes,
+  type MountEvent,
   type WatchEvent,
   type XattrChange,
 } from "./classify/mod.ts";

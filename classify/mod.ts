@@ -15,6 +15,7 @@
 export { isKindPattern, type Kind, KINDS, matches } from "./kinds.ts";
 export { type Actor, type Attributes, type EventInit, type WatchEvent } from "./event.ts";
 export type { MetadataState, XattrChange } from "./metadata.ts";
+export type { MountAttributes, MountEvent } from "./mounts.ts";
 export { auditEvent } from "./audit.ts";
 export type {
   AuditAttributes,

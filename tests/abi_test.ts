@@ -26,7 +26,9 @@ import * as file_attr from "../ffi/abi/file_attr.ts";
 import * as handle from "../ffi/abi/handle.ts";
 import * as inotify from "../ffi/abi/inotify.ts";
 import * as ioctl from "../ffi/abi/ioctl.ts";
+import * as mount from "../ffi/abi/mount.ts";
 import * as netlink from "../ffi/abi/netlink.ts";
+import * as nsfs from "../ffi/abi/nsfs.ts";
 import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
 import * as posix_acl from "../ffi/abi/posix_acl.ts";
@@ -378,6 +380,48 @@ _Static_assert(sizeof(posix_spawnattr_t) <= 512, "posix_spawnattr_t");
   "ioctl.ts": {
     exports: ioctl,
     headers: ["asm/ioctls.h", "linux/fs.h"],
+  },
+  "mount.ts": {
+    exports: mount,
+    headers: ["stdint.h", "sys/types.h", "linux/mount.h"],
+    structs: ["mnt_id_req", "statmount"],
+    definitions: `
+#ifndef STATMOUNT_SB_SOURCE /* include/uapi/linux/mount.h, v6.13 */
+struct mnt_id_req { __u32 size, spare; __u64 mnt_id, param, mnt_ns_id; };
+struct statmount {
+  __u32 size, mnt_opts; __u64 mask; __u32 sb_dev_major, sb_dev_minor; __u64 sb_magic;
+  __u32 sb_flags, fs_type; __u64 mnt_id, mnt_parent_id; __u32 mnt_id_old, mnt_parent_id_old;
+  __u64 mnt_attr, mnt_propagation, mnt_peer_group, mnt_master, propagate_from;
+  __u32 mnt_root, mnt_point; __u64 mnt_ns_id; __u32 fs_subtype, sb_source;
+  __u32 opt_num, opt_array, opt_sec_num, opt_sec_array; __u64 __spare2[46];
+};
+#endif
+`,
+    macros: {
+      "include/uapi/linux/mount.h, v6.8": {
+        STATMOUNT_SB_BASIC: "0x00000001U",
+        STATMOUNT_MNT_BASIC: "0x00000002U",
+        STATMOUNT_PROPAGATE_FROM: "0x00000004U",
+        STATMOUNT_MNT_ROOT: "0x00000008U",
+        STATMOUNT_MNT_POINT: "0x00000010U",
+        STATMOUNT_FS_TYPE: "0x00000020U",
+      },
+      "include/uapi/linux/mount.h, v6.11": {
+        STATMOUNT_MNT_NS_ID: "0x00000040U",
+        STATMOUNT_MNT_OPTS: "0x00000080U",
+      },
+      "include/uapi/linux/mount.h, v6.13": {
+        STATMOUNT_FS_SUBTYPE: "0x00000100U",
+        STATMOUNT_SB_SOURCE: "0x00000200U",
+      },
+    },
+  },
+  "nsfs.ts": {
+    exports: nsfs,
+    headers: ["linux/magic.h", "linux/nsfs.h", "linux/sched.h", "stdint.h"],
+    macros: {
+      "include/uapi/linux/nsfs.h, v6.11": { NS_GET_MNTNS_ID: "_IOR(NSIO, 0x5, uint64_t)" },
+    },
   },
   "resource.ts": {
     exports: resource,

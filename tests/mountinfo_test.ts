@@ -28,6 +28,8 @@ test("a line, with optional fields and without", () => {
       options: "rw,noatime",
       type: "ext4",
       source: "/dev/sda1",
+      superOptions: "rw,errors=remount-ro",
+      shared: 1,
     },
     {
       id: 36,
@@ -38,6 +40,7 @@ test("a line, with optional fields and without", () => {
       options: "ro",
       type: "btrfs",
       source: "/dev/sdb",
+      superOptions: "rw,subvol=/sub",
     },
     {
       id: 40,
@@ -48,6 +51,11 @@ test("a line, with optional fields and without", () => {
       options: "rw",
       type: "tmpfs",
       source: "tmpfs",
+      superOptions: "rw",
+      shared: 5,
+      master: 2,
+      propagateFrom: 1,
+      unbindable: true,
     },
   ]);
 });

@@ -282,6 +282,7 @@ const NO_MOUNT: MountInfo = {
   options: "",
   type: "unknown",
   source: "",
+  superOptions: "",
 };
 
 /** Whether a target that was asked for explicitly cannot be watched by directory watches. */

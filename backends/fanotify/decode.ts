@@ -349,6 +349,13 @@ export function pidfdOf(record: FanotifyRecord): number {
   return record.batch.words[(at + fanotify_event_info_pidfd.pidfd) >> 2]!;
 }
 
+/** The id of the mount that a record of a FAN_REPORT_MNT group is about; undefined where it names none. */
+export function mountIdOf(record: FanotifyRecord): number | undefined {
+  const at = findInfo(record, FAN_EVENT_INFO_TYPE_MNT);
+  if (at < 0 || infoLength(record.batch, at) < fanotify_event_info_mnt.size) return undefined;
+  return Number(record.batch.view.getBigUint64(at + fanotify_event_info_mnt.mnt_id, true));
+}
+
 function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInfo {
   const { view, bytes } = batch;
   const type = bytes[at]!;

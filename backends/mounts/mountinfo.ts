@@ -4,10 +4,11 @@
  * @module
  */
 
-/** One mount of this namespace. */
-export interface MountInfo {
+/** One mount of a namespace, as its table has it. */
+export interface MountInfo extends Propagation {
   /** Reusable id of the mount. */
   readonly id: number;
+  /** Reusable id of the mount that it is on; of the first mount of a namespace one that is not in the table. */
   readonly parent: number;
   /** `major:minor` of the filesystem. */
   readonly device: string;
@@ -15,11 +16,26 @@ export interface MountInfo {
   readonly root: string;
   /** Where it is mounted. */
   readonly point: string;
+  /** The mount's own: `"rw,nosuid,relatime"`. */
   readonly options: string;
-  /** The filesystem type. */
+  /** The filesystem type, with its subtype: `"ext4"`, `"fuse.sshfs"`. */
   readonly type: string;
-  /** What is mounted. */
+  /** What is mounted: a device, or what the filesystem makes of it; `"none"` where nothing was said. */
   readonly source: string;
+  /** The filesystem's: `"rw,size=4k"`; spaces, tabs, newlines and backslashes as `\\040` and the like. */
+  readonly superOptions: string;
+}
+
+/** Where mounts on a mount appear as well (mount_namespaces(7)); without any of it, nowhere. */
+export interface Propagation {
+  /** The peer group that it shares them with. */
+  readonly shared?: number;
+  /** The peer group that it takes them from. */
+  readonly master?: number;
+  /** The nearest one above `master` that is below our root, where `master` is not. */
+  readonly propagateFrom?: number;
+  /** It cannot be mounted elsewhere with `--bind`. */
+  readonly unbindable?: true;
 }
 
 /** The mounts that the text lists. Lines that are no such record are left out. */
@@ -28,8 +44,8 @@ export function parseMountInfo(text: string): MountInfo[] {
   for (const line of text.split("\n")) {
     // id parent major:minor root point options [optional fields…] - type source super-options
     const [left, right] = line.split(" - ");
-    const [id, parent, device, root, point, options] = (left ?? "").split(" ");
-    const [type, source] = (right ?? "").split(" ");
+    const [id, parent, device, root, point, options, ...optional] = (left ?? "").split(" ");
+    const [type, source, superOptions] = (right ?? "").split(" ");
     if (point === undefined || device === undefined || !type) continue;
     mounts.push({
       id: Number(id),
@@ -40,9 +56,28 @@ export function parseMountInfo(text: string): MountInfo[] {
       options: options ?? "",
       type,
       source: unescape(source ?? ""),
+      superOptions: superOptions ?? "",
+      ...propagation(optional),
     });
   }
   return mounts;
+}
+
+const PEERS: Readonly<Record<string, "shared" | "master" | "propagateFrom">> = {
+  shared: "shared",
+  master: "master",
+  propagate_from: "propagateFrom",
+};
+
+/** What the optional fields tell: `shared:7`, `unbindable`. */
+function propagation(fields: readonly string[]): Propagation {
+  const known: Record<string, number | true> = {};
+  for (const field of fields) {
+    const [name, group] = field.split(":");
+    if (name === "unbindable") known["unbindable"] = true;
+    else if (PEERS[name!] !== undefined) known[PEERS[name!]!] = Number(group);
+  }
+  return known;
 }
 
 /** Space, tab, newline and backslash stand as three octal digits. */
