@@ -536,7 +536,7 @@ async function schedule(number: number): Promise<void> {
     : merge(record(all));
   const tagOf = (one: Scripted) => isNested && inner.includes(one) ? `in.${one.tag}` : one.tag;
   const told = new Map<string, string[]>();
-  const batches: AsyncIterator<readonly Tagged[]> = merged.batches();
+  const batches: AsyncIterator<readonly Tagged[], undefined> = merged.batches();
   let [isDone, isClosed, failure, made] = [false, false, undefined as unknown, 0];
   let waiting: Promise<void> | undefined;
   const take = () => {
