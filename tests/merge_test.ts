@@ -249,7 +249,9 @@ test("what the last one fails with is thrown, after all that was told", async ()
   };
   await assert.rejects(within(read(), "the end"), /^Error: last$/);
   assert.deepEqual(told.toSorted(), ["a a0", "a a1", "a a2", "a lost: first", "b b"]);
+  await merged.close();
   assert.equal(a.closed, 1);
+  assert.equal(b.returned, 0, "who threw is not told to end");
 });
 
 test("what is no error can be failed with, too", async () => {
@@ -306,7 +308,20 @@ for (const end of ENDS) {
     };
     a.push(event("a"));
     const controller = new AbortController();
-    const merged = merge({ b, a, iterated }, { signal: controller.signal });
+    const { signal } = controller;
+    let listeners = 0;
+    Object.assign(signal, {
+      addEventListener: (...rest: Parameters<AbortSignal["addEventListener"]>) => {
+        listeners++;
+        EventTarget.prototype.addEventListener.call(signal, ...rest);
+      },
+      removeEventListener: (...rest: Parameters<AbortSignal["addEventListener"]>) => {
+        listeners--;
+        EventTarget.prototype.removeEventListener.call(signal, ...rest);
+      },
+    });
+    const merged = merge({ b, a, iterated }, { signal });
+    assert.equal(listeners, 1);
     const iterator = merged[Symbol.asyncIterator]();
     await next(iterator, 1);
     const waiting = end === "break" ? undefined : iterator.next();
@@ -334,6 +349,7 @@ for (const end of ENDS) {
     if (waiting !== undefined) {
       assert.deepEqual(await within(waiting, "what waited"), { done: true, value: undefined });
     }
+    assert.equal(listeners, 0);
     assert.equal(merged.close(), merged.close());
     await assert.rejects(merged.close());
     assert.deepEqual([a.closed, b.closed, iterated.returned], [1, 1, 1]);

@@ -49,7 +49,7 @@ export class Fake extends EventStream {
   readonly ready: Promise<void> = this.arming.promise;
   /** How often it was closed. */
   closed = 0;
-  /** What closing does, beside ending the queue. */
+  /** What closing does before the queue is ended. */
   closing: () => void | Promise<void> = () => {};
 
   constructor(bounded = true) {
@@ -70,8 +70,8 @@ export class Fake extends EventStream {
 
   override async close(): Promise<void> {
     this.closed++;
-    this.queue.end();
     await this.closing();
+    this.queue.end();
   }
 }
 
