@@ -6,6 +6,7 @@
 
 import { EventStream } from "../watch/event_stream.ts";
 import { Filter } from "../watch/filter.ts";
+import { checkOptions } from "../watch/option_checks.ts";
 import { checkEvents } from "../watch/options.ts";
 import type { SourceStats } from "./lane.ts";
 import { RoundRobin } from "./round_robin.ts";
@@ -94,8 +95,6 @@ export class Merged<Sources extends MergeSources = MergeSources>
   }
 }
 
-const NAMES: readonly string[] = ["events", "signal"];
-
 /** Checks what is to be merged. Throws `TypeError` for what is wrong. */
 function settle(
   sources: MergeSources,
@@ -104,18 +103,8 @@ function settle(
   if (typeof sources !== "object" || sources === null || Symbol.asyncIterator in sources) {
     throw new TypeError("Cannot merge what is no object of streams by tag");
   }
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot merge with options ${String(options)}: not an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.includes(name)) {
-      throw new TypeError(`Cannot merge with option ${name}: no such option`);
-    }
-  }
+  checkOptions("merge", options, { others: ["events"] });
   const { events, signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot merge with signal ${String(signal)}: not an AbortSignal`);
-  }
   const entries = Object.entries(sources);
   if (entries.length === 0) throw new TypeError("Cannot merge no stream: give at least one");
   for (const [tag, source] of entries) {
