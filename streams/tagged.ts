@@ -59,5 +59,5 @@ export function tagged(tag: string, item: unknown): Tagged {
   if (typeof inner === "string" && typeof event?.kind === "string") {
     return { tag: `${tag}.${inner}`, event };
   }
-  throw new TypeError(`Cannot merge ${tag}: it gave ${String(item)}, which is no event`);
+  throw new TypeError(`Cannot merge ${tag}: it gave what is no event`);
 }

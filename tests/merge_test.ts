@@ -271,7 +271,7 @@ test("what gives no event fails, and is let go of", async () => {
   await using merged = merge({ bad, good });
   const iterator = merged[Symbol.asyncIterator]();
   assert.deepEqual(spelled(await next(iterator, 1)), [
-    "bad lost: Cannot merge bad: it gave nothing, which is no event",
+    "bad lost: Cannot merge bad: it gave what is no event",
   ]);
   await until(() => bad.returned === 1);
   good.push(event("good"));
