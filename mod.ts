@@ -44,6 +44,17 @@ export type {
   AuditSocketPath,
   AuditSource,
 } from "./streams/audit_options.ts";
+export { merge, Merged, type MergeOptions, type MergeStats } from "./streams/merge.ts";
+export type { SourceStats } from "./streams/lane.ts";
+export type {
+  MergeSource,
+  MergeSources,
+  Retagged,
+  SourceOf,
+  Tagged,
+  TaggedOf,
+  TagsOf,
+} from "./streams/tagged.ts";
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";

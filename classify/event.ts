@@ -81,6 +81,8 @@ export interface Attributes {
   readonly count?: number;
   /** `lost`: why. */
   readonly reason?: string;
+  /** `lost` of a merge: what the stream failed with. */
+  readonly cause?: unknown;
   /** `modify.data` of a save: the events that it stands for. */
   readonly coalesced?: readonly WatchEvent[];
   /** With `writeFinish`: told before the file was seen to be closed, for there was no more to wait for. */

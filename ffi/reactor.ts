@@ -35,6 +35,8 @@ export class Reactor {
   #epoll = -1;
   #wake = -1;
   #running: Promise<void> = Promise.resolve();
+  /** Resolves when something is registered, once nothing was. */
+  #filled = Promise.withResolvers<void>();
 
   constructor(libc: Libc) {
     this.#libc = libc;
@@ -53,6 +55,7 @@ export class Reactor {
       this.#ready.delete(fd);
       throw error;
     }
+    this.#filled.resolve();
   }
 
   /** Waits for `fd` again: its queue was read to the end, or is left alone until someone has room. */
@@ -64,7 +67,9 @@ export class Reactor {
   remove(fd: number): void {
     if (!this.#ready.delete(fd)) return;
     this.#control(EPOLL_CTL_DEL, fd);
-    if (this.#ready.size === 0) this.#libc.write(this.#wake, ONE, ONE.length);
+    if (this.#ready.size > 0) return;
+    this.#filled = Promise.withResolvers();
+    this.#libc.write(this.#wake, ONE, ONE.length);
   }
 
   #start(): void {
@@ -93,7 +98,9 @@ export class Reactor {
 
   /** Resolves once nothing is waited for any more and nothing is held; at once while others are still registered. */
   async idle(): Promise<void> {
-    if (this.#ready.size === 0) await this.#running;
+    if (this.#ready.size > 0) return;
+    // Who is registered before the loop has seen that nothing was has it go on.
+    await Promise.race([this.#running, this.#filled.promise]);
   }
 
   async #run(waiter: Waiter): Promise<void> {

@@ -6,7 +6,7 @@
 
 import process from "node:process";
 import { OPERATION_BITS, PermissionGroup } from "../backends/fanotify/permission_group.ts";
-import { FileEvent, type WatchEvent } from "../classify/event.ts";
+import { FileEvent } from "../classify/event.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK } from "../ffi/abi/poll.ts";
 import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
 import {
@@ -23,6 +23,7 @@ import { cString } from "../ffi/text.ts";
 import { AccountNames } from "../watch/account_names.ts";
 import { namesOf } from "../watch/actor.ts";
 import { processFacts } from "../watch/process_facts.ts";
+import { EventStream } from "../watch/event_stream.ts";
 import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, pathList } from "../watch/targets.ts";
 import { remember } from "./cache.ts";
@@ -117,7 +118,7 @@ interface Place {
  *   `waited` (ms) and more in `attributes`; `lost` where they were not taken fast enough, and for directories that could not
  *   be guarded.
  */
-export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
+export class Guard extends EventStream {
   /**
    * Settles once: resolves when everything is asked about from now on, rejects with what prevented it, or with an
    * `AbortError` when the guard was closed before.
@@ -131,7 +132,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly #settings: GuardSettings;
   readonly #shared = new SharedMemory();
   readonly #clock = new Clock();
-  readonly #queue = new EventQueue(true);
+  readonly #queue: EventQueue;
   readonly #armed = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
@@ -162,12 +163,14 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   #allowCoreDumps: () => void = () => {};
   /** How many reports have been heard since the responder has its orders. */
   #reports = 0;
-  #isIterated = false;
   #isOver = false;
   #closing: Promise<void> | undefined;
 
   /** Begins at once. Use {@linkcode guard}. */
   constructor(paths: readonly (string | URL)[], settings: GuardSettings) {
+    const queue = new EventQueue(true);
+    super(queue, "guard");
+    this.#queue = queue;
     this.#settings = settings;
     this.#armed.promise.catch(() => {});
     this.closed = this.#closed.promise;
@@ -183,10 +186,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     try {
       await this.#open(paths);
     } catch (error) {
-      if (this.#closing === undefined) {
-        this.#failure = { error };
-        this.#queue.end({ error });
-      }
+      if (this.#closing === undefined) this.#failure = { error };
       await this.close();
       throw error;
     }
@@ -316,7 +316,6 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#failure = { error };
     this.#armed.reject(error);
     if (isEnded) this.#ended.resolve();
-    this.#queue.end({ error });
     void this.close();
   }
 
@@ -364,11 +363,11 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     const { pending } = this.#shared;
     const [libc, group] = [this.#libc!, this.#group!];
     const isAllowed = decision.verdict === "allow" || this.#settings.dryRun;
-    const path = this.#isIterated ? request.path : "";
-    const pathBytes = this.#isIterated ? request.pathBytes : undefined;
+    const path = this.isIterated ? request.path : "";
+    const pathBytes = this.isIterated ? request.pathBytes : undefined;
     // Who is denied may be gone at once; who is allowed does not wait for us to look.
     const asker = request.knownActor ??
-      (!isAllowed && this.#isIterated ? processFacts(libc, ask.pid) : undefined);
+      (!isAllowed && this.isIterated ? processFacts(libc, ask.pid) : undefined);
     if (!pending.take(ask.ticket)) return request.release(); // the responder was first
     const answered = group.answer(ask.fd, { isAllowed, ...decision });
     this.#counts[isAllowed ? "allowed" : "denied"]++;
@@ -380,7 +379,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
       }
     }
     request.release();
-    if (!this.#isIterated) return;
+    if (!this.isIterated) return;
     this.#tell([{
       operation: ask.operation,
       path,
@@ -435,24 +434,9 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#queue.push([event], path);
   }
 
-  /** The decisions from now on, one by one. Once. */
-  [Symbol.asyncIterator](): AsyncIterator<WatchEvent> {
-    if (this.#isIterated) throw new TypeError("Cannot iterate a guard twice");
-    this.#isIterated = true;
+  /** What was decided before is not told. */
+  protected override iterated(): void {
     Atomics.store(this.#shared.words, WORD.listens, 1);
-    return this.#events();
-  }
-
-  async *#events(): AsyncGenerator<WatchEvent> {
-    try {
-      for (;;) {
-        const batch = await this.#queue.take();
-        if (batch === undefined) return;
-        yield* batch;
-      }
-    } finally {
-      await this.close();
-    }
   }
 
   // --- what the kernel is told ---
@@ -530,7 +514,7 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
   // --- the end ---
 
   /** Ends it: all that waits is allowed. Resolves once nothing is left of it; the same promise each time. */
-  close(): Promise<void> {
+  override close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
 
@@ -571,14 +555,9 @@ export class Guard implements AsyncIterable<WatchEvent>, AsyncDisposable {
     this.#allowCoreDumps();
     for (const fd of [this.#wake, this.#files]) if (fd >= 0) libc?.close(fd);
     this.#wake = this.#files = -1;
-    this.#queue.end();
+    this.#queue.end(this.#failure);
     if (this.#failure === undefined) this.#closed.resolve();
     else this.#closed.reject(this.#failure.error);
-  }
-
-  /** The same as {@linkcode close}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }
 

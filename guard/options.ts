@@ -7,6 +7,7 @@
 import type { Operation, Priority } from "../backends/fanotify/permission_group.ts";
 import { OPERATIONS, settleDecision, type Verdict } from "./decision.ts";
 import type { DecisionFields } from "./decision.ts";
+import { checkFilesystems, checkOptions, show } from "../watch/option_checks.ts";
 import { pathText } from "../watch/targets.ts";
 import { MOST_PIDS } from "./protocol.ts";
 import type { GuardRequest } from "./request.ts";
@@ -82,44 +83,22 @@ const CHOICES = {
 
 const FLAGS = ["audit", "dryRun"] as const;
 
-const NAMES: ReadonlySet<string> = new Set([
-  ...Object.keys(CHOICES),
-  ...FLAGS,
+const OTHERS = [
   ...["on", "decide", "rules", "timeout"],
-  ...["ignore", "ignoreProcesses", "ignoreFilesystems", "signal"],
-]);
+  ...["ignore", "ignoreProcesses", "ignoreFilesystems"],
+] as const;
 
 /** The longest time that a timer, and the clock of both threads, can tell: 24 days. */
 const LONGEST = 2 ** 31 - 1;
 
 /** Checks the options. Throws `TypeError` for a wrong one, `RangeError` for a number out of range. */
 export function settleGuard(options: GuardOptions): GuardSettings {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot guard with options ${String(options)}: not an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.has(name)) throw new TypeError(`Cannot guard with option ${name}: no such option`);
-  }
-  for (const [name, allowed] of Object.entries(CHOICES)) {
-    const value = options[name as keyof typeof CHOICES];
-    if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
-    throw new TypeError(
-      `Cannot guard with ${name} ${show(value)}: it is one of ${allowed.join(", ")}`,
-    );
-  }
-  for (const name of FLAGS) {
-    const value = options[name];
-    if (value === undefined || typeof value === "boolean") continue;
-    throw new TypeError(`Cannot guard with ${name} ${show(value)}: it is true or false`);
-  }
+  checkOptions("guard", options, { choices: CHOICES, flags: FLAGS, others: OTHERS });
   const { decide, timeout = 5_000, signal, rules = [], audit = false } = options;
   const { on: operations = "open", ignore = [], ignoreProcesses = [], ignoreFilesystems = [] } =
     options;
   if (decide !== undefined && typeof decide !== "function") {
     throw new TypeError(`Cannot guard with decide ${show(decide)}: not a function`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot guard with signal ${show(signal)}: not an AbortSignal`);
   }
   checkTime(timeout, "timeout");
   const on = checkOperations(operations);
@@ -149,7 +128,7 @@ export function settleGuard(options: GuardOptions): GuardSettings {
     audit,
     ignore: checkPaths(ignore),
     ignoreProcesses: checkProcesses(ignoreProcesses),
-    ignoreFilesystems: checkFilesystems(ignoreFilesystems),
+    ignoreFilesystems: [...checkFilesystems(ignoreFilesystems)],
     dryRun: options.dryRun ?? false,
     signal,
   };
@@ -201,15 +180,4 @@ function checkProcesses(processes: Iterable<number>): Set<number> {
 export function checkCount(processes: ReadonlySet<number>): void {
   if (processes.size <= MOST_PIDS) return;
   throw new RangeError(`Cannot ignore ${processes.size} processes: at most ${MOST_PIDS}`);
-}
-
-function checkFilesystems(types: readonly string[]): readonly string[] {
-  if (!Array.isArray(types) || !types.every((type) => typeof type === "string")) {
-    throw new TypeError(`Cannot ignore filesystems ${show(types)}: not a list of their types`);
-  }
-  return [...types];
-}
-
-function show(value: unknown): string {
-  return JSON.stringify(value) ?? String(value);
 }

@@ -6,6 +6,7 @@
 
 import type { AuditRule } from "../backends/audit/rules.ts";
 import { encodeRule } from "../backends/audit/rules.ts";
+import { checkOptions, type OptionTable } from "../watch/option_checks.ts";
 import { checkEvents } from "../watch/options.ts";
 import { pathList } from "../watch/targets.ts";
 
@@ -65,7 +66,10 @@ export interface AuditSettings {
   readonly signal: AbortSignal | undefined;
 }
 
-const NAMES: readonly string[] = ["source", "paths", "rules", "manage", "events", "signal"];
+const TABLE: OptionTable = {
+  flags: ["manage"],
+  others: ["source", "paths", "rules", "events"],
+};
 
 const KERNEL: readonly unknown[] = ["netlink", "unicast", "multicast"];
 
@@ -76,14 +80,7 @@ export function isKernel(source: AuditSource): source is "netlink" | "unicast" |
 
 /** Checks the options. Throws `TypeError` for a wrong one, `RangeError` for a rule that cannot be. */
 export function settleAudit(options: AuditOptions): AuditSettings {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot audit with options ${String(options)}: not an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.includes(name)) {
-      throw new TypeError(`Cannot audit with option ${name}: no such option`);
-    }
-  }
+  checkOptions("audit", options, TABLE);
   const { source = "netlink", rules = [], manage = true, events, signal } = options;
   if (!isSource(source)) {
     throw new TypeError(
@@ -92,9 +89,6 @@ export function settleAudit(options: AuditOptions): AuditSettings {
       }: it is "netlink", "unicast", "multicast", { log }, ` +
         "{ socket } or a stream of bytes",
     );
-  }
-  if (typeof manage !== "boolean") {
-    throw new TypeError(`Cannot audit with manage ${String(manage)}: it is true or false`);
   }
   if (!Array.isArray(rules)) {
     throw new TypeError(`Cannot audit with rules ${String(rules)}: not a list of rules`);
@@ -105,9 +99,6 @@ export function settleAudit(options: AuditOptions): AuditSettings {
   if (isAsked && !(isKernel(source) && manage)) {
     const why = isKernel(source) ? "manage is false" : "the source is not the kernel";
     throw new TypeError(`Cannot audit ${paths.length > 0 ? "paths" : "by rules"}: ${why}`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot audit with signal ${String(signal)}: not an AbortSignal`);
   }
   return {
     source,

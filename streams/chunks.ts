@@ -4,16 +4,9 @@
  * @module
  */
 
-/** How a source is read, and let go of. */
-interface Reading {
-  next(): Promise<{ readonly done?: boolean | undefined; readonly value?: Uint8Array | undefined }>;
-  leave(): unknown;
-}
+import { readingOf } from "./reading.ts";
 
-/**
- * What `source` gives until `end` resolves, also while a chunk is waited for: `return()` of its iterator would wait for
- * that chunk, so a web stream is cancelled by its reader, and a stream of Node.js (`process.stdin`) destroyed.
- */
+/** What `source` gives until `end` resolves, also while a chunk is waited for. */
 export async function* chunksOf(
   source: AsyncIterable<Uint8Array>,
   end: Promise<void>,
@@ -30,18 +23,4 @@ export async function* chunksOf(
     // Not awaited: a generator that waits for something else ends when that comes.
     void Promise.try(() => reading.leave()).catch(() => {});
   }
-}
-
-function readingOf(source: AsyncIterable<Uint8Array>): Reading {
-  if (source instanceof ReadableStream) {
-    const reader = (source as ReadableStream<Uint8Array>).getReader();
-    return { next: () => reader.read(), leave: () => reader.cancel() };
-  }
-  const iterator = source[Symbol.asyncIterator]();
-  const next = () => iterator.next();
-  if ("destroy" in source && typeof source.destroy === "function") {
-    const { destroy } = source;
-    return { next, leave: () => destroy.call(source) };
-  }
-  return { next, leave: () => iterator.return?.() };
 }

@@ -23,6 +23,7 @@ import type { Libc } from "../ffi/port.ts";
 import { type Reactor, reactor } from "../ffi/reactor.ts";
 import { Actors } from "../watch/actor.ts";
 import { EventStream } from "../watch/event_stream.ts";
+import { checkOptions, type OptionTable, show } from "../watch/option_checks.ts";
 import { checkEvents } from "../watch/options.ts";
 import { EventQueue } from "../watch/queue.ts";
 import { absolutePath } from "../watch/targets.ts";
@@ -59,35 +60,16 @@ export interface MountStats extends MountCounters {
   readonly gap: string | undefined;
 }
 
-const NAMES: readonly string[] = ["namespace", "backend", "actor", "events", "signal"];
-
-const BACKENDS: readonly string[] = ["auto", "fanotify", "mountinfo"];
+const OPTIONS: OptionTable = {
+  choices: { backend: ["auto", "fanotify", "mountinfo"] },
+  flags: ["actor"],
+  others: ["namespace", "events"],
+};
 
 /** Checks the options. Throws `TypeError` for a wrong one. */
 function checked(options: MountOptions): MountOptions {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot watch mounts with options ${String(options)}: not an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.includes(name)) {
-      throw new TypeError(`Cannot watch mounts with option ${name}: no such option`);
-    }
-  }
-  const { backend = "auto", actor, events, signal } = options;
-  if (!BACKENDS.includes(backend)) {
-    throw new TypeError(
-      `Cannot watch mounts with backend ${
-        String(backend)
-      }: it is "auto", "fanotify" or "mountinfo"`,
-    );
-  }
-  if (actor !== undefined && typeof actor !== "boolean") {
-    throw new TypeError(`Cannot watch mounts with actor ${String(actor)}: it is true or false`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot watch mounts with signal ${String(signal)}: not an AbortSignal`);
-  }
-  if (events !== undefined) checkEvents(events);
+  checkOptions("watch mounts", options, OPTIONS);
+  if (options.events !== undefined) checkEvents(options.events);
   checkNamespace(options.namespace);
   return { ...options };
 }
@@ -98,7 +80,7 @@ function checkNamespace(namespace: unknown): void {
   const isFile = typeof namespace === "string" && namespace !== "" || namespace instanceof URL;
   if (namespace === undefined || isProcess || isFile) return;
   throw new TypeError(
-    `Cannot watch mounts of namespace ${String(namespace)}: it is a pid, or a path`,
+    `Cannot watch mounts of namespace ${show(namespace)}: it is a pid, or a path`,
   );
 }
 

@@ -459,7 +459,7 @@ const WRONG: readonly (readonly [options: unknown, message: string | RegExp])[] 
   [{ paths: "/srv", source: { log: "/x" } }, "Cannot audit paths: the source is not the kernel"],
   [{ paths: 1 }, /^Cannot audit /],
   [{ events: ["created"] }, /^Cannot /],
-  [{ signal: {} }, "Cannot audit with signal [object Object]: not an AbortSignal"],
+  [{ signal: {} }, "Cannot audit with signal {}: not an AbortSignal"],
 ];
 
 for (const [options, message] of WRONG) {

@@ -2,14 +2,15 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { isInstalled, moduleCommand, run } from "../scripts/real_work/process.ts";
+import { Audited, whyUnaudited } from "./audited.ts";
 import { Filesystem, whyNot } from "./filesystem.ts";
 import { Running } from "./running.ts";
-import { moduleFile } from "./runtime.ts";
+import { AS_NOBODY, moduleFile, touch } from "./runtime.ts";
 
 const DEADLINE = 10_000;
 
@@ -153,3 +154,29 @@ for (const type of ["ext4", "xfs", "btrfs"] as const) {
     assert.deepEqual(new Uint8Array(readFileSync(at("left"))), content);
   });
 }
+
+test("the journal tells what changes, what is refused, and that it is there", {
+  skip: whyUnaudited,
+  timeout: 60_000,
+}, async () => {
+  await using audited = await Audited.open();
+  {
+    const module = new URL("../examples/journal.ts", import.meta.url);
+    await using journal = new Running(moduleCommand(module, audited.path));
+    await journal.until(/^\{"tag":"changes","event":\{"kind":"user\.begun",/);
+    const kept = join(audited.path, "kept");
+    chmodSync(audited.path, 0o755);
+    touch(kept);
+    await journal.until(/"tag":"changes".*"kind":"create\.file".*\/kept".*"exe":/);
+    spawnSync("setpriv", [...AS_NOBODY.slice(1), "rm", "-f", kept]);
+    const told = await journal.until(/"tag":"refusals".*\n$/);
+    const refusal = told.trimEnd().split("\n").map((line) => JSON.parse(line))
+      .find(({ tag }) => tag === "refusals").event;
+    assert.equal(refusal.kind, "access.failed");
+    assert.equal(refusal.attributes.failed.code, "EACCES");
+    assert.equal(refusal.path, kept);
+    journal.signal("SIGTERM");
+    assert.equal(await journal.ended(), 0);
+  }
+  await audited.isAsBefore();
+});

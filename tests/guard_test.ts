@@ -409,7 +409,10 @@ test("a guard is iterated once, from then on it tells", on("tmpfs"), async () =>
   await files.use("open", before);
   readFileSync(before); // of which nothing is told, and which the responder answers after it has dealt with the other
   const seen = new Told(gate);
-  assert.throws(() => gate[Symbol.asyncIterator](), /^TypeError: Cannot iterate a guard twice$/);
+  assert.throws(
+    () => gate[Symbol.asyncIterator](),
+    /^TypeError: Cannot iterate the guard: it is already iterated$/,
+  );
   await files.use("open", after);
   const [event] = await seen.first(1);
   assert.equal(event!.path, after);

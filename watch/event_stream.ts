@@ -5,28 +5,42 @@
  */
 
 import type { WatchEvent } from "../classify/event.ts";
-import type { EventQueue } from "./queue.ts";
+import type { Batches } from "./batches.ts";
 
 const END: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
- * What an {@linkcode EventQueue} holds, for one consumer.
+ * What comes in batches, for one consumer.
  *
  * - **One consumer.** Iterating twice is a `TypeError`.
  * - **Every end closes it.** `break`, `return`, an exception in the loop.
  */
-export abstract class EventStream<Event extends WatchEvent = WatchEvent>
+export abstract class EventStream<Event = WatchEvent>
   implements AsyncIterable<Event>, AsyncDisposable {
-  readonly #queue: EventQueue<Event>;
+  readonly #queue: Batches<Event>;
   /** What it is called in messages. */
   readonly #name: string;
   #isIterated = false;
 
-  /** Streams what the queue holds. */
-  constructor(queue: EventQueue<Event>, name: string) {
+  /** Streams what the queue gives. */
+  constructor(queue: Batches<Event>, name: string) {
     this.#queue = queue;
     this.#name = name;
   }
+
+  /** Whether somebody takes the events. */
+  protected get isIterated(): boolean {
+    return this.#isIterated;
+  }
+
+  /** Called once, when somebody begins to take the events. */
+  protected iterated(): void {}
+
+  /** Settles once: when all that happens from now on is told, or with what prevented it. */
+  abstract readonly ready: Promise<void>;
+
+  /** Counters since it was opened. */
+  abstract stats(): object;
 
   /** Ends the stream and gives back all that it takes. Always the same promise. */
   abstract close(): Promise<void>;
@@ -80,6 +94,7 @@ export abstract class EventStream<Event extends WatchEvent = WatchEvent>
       throw new TypeError(`Cannot iterate the ${this.#name}: it is already iterated`);
     }
     this.#isIterated = true;
+    this.iterated();
   }
 
   #iterator<T>(next: () => Promise<IteratorResult<T, undefined>>): AsyncIterableIterator<T> {

@@ -8,6 +8,7 @@ import type { Backend } from "../backends/backend.ts";
 import { isKindPattern, KINDS, matches } from "../classify/kinds.ts";
 import { Filter, type Ignore } from "./filter.ts";
 import { SEEN_FOR_METADATA } from "./metadata_stage.ts";
+import { checkFilesystems, checkOptions, show } from "./option_checks.ts";
 import { STRUCTURAL } from "./picture.ts";
 import { type SaveOptions, SEEN } from "./saves.ts";
 
@@ -142,45 +143,21 @@ const FLAGS = [
   "writeFinish",
 ] as const;
 
-const NAMES: ReadonlySet<string> = new Set([
-  ...Object.keys(CHOICES),
-  ...FLAGS,
+const OTHERS = [
   "metadata",
   "events",
   "ignore",
   "ignoreProcesses",
   "ignoreFilesystems",
-  "signal",
-]);
+] as const;
 
 /** Checks the options. Throws `TypeError` for a wrong one. */
 export function settle(options: WatchOptions): Settings {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot watch with options ${String(options)}: not an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.has(name)) throw new TypeError(`Cannot watch with option ${name}: no such option`);
-  }
-  for (const [name, allowed] of Object.entries(CHOICES)) {
-    const value = options[name as keyof typeof CHOICES];
-    if (value === undefined || (allowed as readonly unknown[]).includes(value)) continue;
-    if (name === "backend" && isBackend(value)) continue;
-    throw new TypeError(
-      `Cannot watch with ${name} ${show(value)}: it is one of ${allowed.join(", ")}`,
-    );
-  }
-  for (const name of FLAGS) {
-    const value = options[name];
-    if (value !== undefined && typeof value !== "boolean") {
-      throw new TypeError(`Cannot watch with ${name} ${show(value)}: it is true or false`);
-    }
-  }
+  // A backend of one's own is none of those that have names.
+  const checked = isBackend(options?.backend) ? { ...options, backend: undefined } : options;
+  checkOptions("watch", checked, { choices: CHOICES, flags: FLAGS, others: OTHERS });
   if (options.missing === "wait") refuseForTree(options, 'missing "wait"');
   if (options.followSymlinks) refuseForTree(options, "followSymlinks");
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError(`Cannot watch with signal ${show(signal)}: not an AbortSignal`);
-  }
   const audit = options.actor === "audit";
   const { atomicSave = false, writeFinish = false, followSymlinks = false } = options;
   const saves = atomicSave || writeFinish ? { atomicSave, writeFinish } : undefined;
@@ -219,7 +196,7 @@ export function settle(options: WatchOptions): Settings {
     queue: options.queue ?? "kernel",
     saves,
     metadata,
-    signal,
+    signal: options.signal,
   };
 }
 
@@ -307,16 +284,4 @@ function checkProcesses(processes: Iterable<number | "self">): ReadonlySet<numbe
     throw new TypeError(`Cannot ignore process ${show(one)}: not a pid and not "self"`);
   }
   return set;
-}
-
-function checkFilesystems(types: readonly string[]): ReadonlySet<string> {
-  if (!Array.isArray(types) || !types.every((type) => typeof type === "string")) {
-    throw new TypeError(`Cannot ignore filesystems ${show(types)}: not a list of their types`);
-  }
-  return new Set(types);
-}
-
-function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

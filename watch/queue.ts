@@ -5,6 +5,7 @@
  */
 
 import { FileEvent, type WatchEvent } from "../classify/event.ts";
+import { Batches } from "./batches.ts";
 
 /** How many events wait for a slow consumer before the backends are asked to leave the rest in the kernel. */
 export const CAPACITY = 16_384;
@@ -20,15 +21,12 @@ export interface QueueStats {
 }
 
 /** A first-in, first-out queue with one consumer; what the queue itself tells is a plain event of kind `lost`. */
-export class EventQueue<Event extends WatchEvent = WatchEvent> {
+export class EventQueue<Event extends WatchEvent = WatchEvent> extends Batches<Event> {
   /** Called when the consumer has made room in a full queue. */
   onRoom: () => void = () => {};
   readonly #bounded: boolean;
   #batches: (readonly Event[])[] = [];
   #waiting = 0;
-  #wakes: (() => void)[] = [];
-  #ended = false;
-  #failure: { readonly error: unknown } | undefined;
   #loss: { readonly event: FileEvent; count: number } | undefined;
   #events = 0;
   #dropped = 0;
@@ -36,6 +34,7 @@ export class EventQueue<Event extends WatchEvent = WatchEvent> {
 
   /** A queue that drops (and says so) when full, or one that grows with its unread events. */
   constructor(bounded: boolean) {
+    super();
     this.#bounded = bounded;
   }
 
@@ -54,7 +53,7 @@ export class EventQueue<Event extends WatchEvent = WatchEvent> {
    * a `lost` event that stands in their place counts them; then false.
    */
   push(events: readonly Event[], path: string): boolean {
-    if (this.#ended || events.length === 0) return true;
+    if (this.isEnded || events.length === 0) return true;
     if (this.wouldDrop) {
       this.#drop(events.length, path);
       return false;
@@ -69,7 +68,7 @@ export class EventQueue<Event extends WatchEvent = WatchEvent> {
     this.#waiting += events.length;
     this.#events += events.length;
     if (this.#waiting > this.#highWater) this.#highWater = this.#waiting;
-    this.#wake();
+    this.wake();
   }
 
   #drop(count: number, path: string): void {
@@ -84,44 +83,14 @@ export class EventQueue<Event extends WatchEvent = WatchEvent> {
     this.#loss.event.attributes = { count: this.#loss.count, reason };
   }
 
-  /** Ends the stream after what is queued, with an error if one is given. */
-  end(failure?: { readonly error: unknown }): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#failure = failure;
-    this.#wake();
-  }
-
-  /** Lets everybody who waits look, in the order in which they came. */
-  #wake(): void {
-    const wakes = this.#wakes;
-    this.#wakes = [];
-    for (const wake of wakes) wake();
-  }
-
   /** Forgets what is queued: nobody will read it. */
-  clear(): void {
+  override clear(): void {
     this.#batches = [];
     this.#waiting = 0;
   }
 
-  /** The next batch; undefined at the end. Rejects once with the error that ended the stream. */
-  async take(): Promise<readonly Event[] | undefined> {
-    for (;;) {
-      const batch = this.takeNow();
-      if (batch !== undefined) return batch;
-      if (this.#ended) {
-        const failure = this.#failure;
-        this.#failure = undefined;
-        if (failure !== undefined) throw failure.error;
-        return undefined;
-      }
-      await new Promise<void>((resolve) => this.#wakes.push(resolve));
-    }
-  }
-
   /** The next batch if one waits. */
-  takeNow(): readonly Event[] | undefined {
+  override takeNow(): readonly Event[] | undefined {
     const batch = this.#batches.shift();
     if (batch === undefined) return undefined;
     const wasFull = this.isFull;

@@ -386,12 +386,18 @@ export class Watcher extends EventStream {
     if (target !== undefined) this.#auditing?.uncover(target);
   }
 
-  /** Delivers an event of the program's own, in order with the others. Throws `TypeError` for an unknown kind. */
+  /**
+   * Delivers an event of the program's own: behind what was read before, whatever `events` and `ignore` are about. It is
+   * lost, and counted, where the queue is full, and nothing once the watcher is closed. Throws `TypeError` for an unknown
+   * kind, and where there is no path.
+   */
   inject(event: EventInit): void {
-    if (!isKind(event.kind)) {
-      throw new TypeError(`Cannot inject ${JSON.stringify(event.kind)}: no such kind`);
+    const { kind, path } = event;
+    if (!isKind(kind)) throw new TypeError(`Cannot inject ${JSON.stringify(kind)}: no such kind`);
+    if (typeof path !== "string") {
+      throw new TypeError(`Cannot inject ${kind} at ${String(path)}: no path`);
     }
-    if (this.#isOpen) this.#sink(event.path).put([FileEvent.from(event, Date.now(), "user")]);
+    if (this.#isOpen) this.#sink(path).put([FileEvent.from(event, Date.now(), "user")]);
   }
 
   /** Ends the watch and gives back every watch, mark, file descriptor and thread. Always the same promise. */

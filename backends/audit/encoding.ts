@@ -54,7 +54,7 @@ export function isEncoded(name: string): boolean {
 }
 
 /** The bytes that `text` is the hex of, in upper case as it is always written; undefined where it is none. */
-export function hexBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+function hexBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
   const bytes = new Uint8Array(text.length >> 1);
   return writeHex(text, bytes) ? bytes : undefined;
 }

@@ -22,7 +22,7 @@ const FIRST_PID_NAMESPACE = "pid:[4026531836]";
 const FIRST_USER_NAMESPACE = "user:[4026531837]";
 
 /** The namespaces of this process that audit refuses: it answers in the first ones only. */
-export function refusedNamespace(libc: Libc): "user" | "pid" | undefined {
+function refusedNamespace(libc: Libc): "user" | "pid" | undefined {
   const namespace = (name: string) => {
     const link = readLink(libc, `/proc/self/ns/${name}`);
     return link === undefined ? undefined : decodeText(link);
@@ -121,7 +121,7 @@ const CAPABILITIES: Readonly<Record<AuditCapability, bigint>> = {
 };
 
 /** Whether this process has the capability. */
-export function isCapable(libc: Libc, capability: AuditCapability): boolean {
+function isCapable(libc: Libc, capability: AuditCapability): boolean {
   const status = readText(libc, "/proc/self/status") ?? "";
   const bits = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
   return (bits >> CAPABILITIES[capability] & 1n) === 1n;

@@ -112,7 +112,7 @@ function numbersOf(architecture: string, calls: readonly string[]): number[] {
 }
 
 /** The key of a rule of that class. */
-export function classKey(key: string, kind: RuleClass): string {
+function classKey(key: string, kind: RuleClass): string {
   return `${key}:${kind}`;
 }
 
