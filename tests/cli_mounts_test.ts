@@ -60,7 +60,10 @@ test("wrong options are refused", async () => {
         ["--list", "--actor"],
         /^sentinode mounts: Cannot list mounts with --actor: it is for events\n/,
       ],
-      [["--backend", "x"], /^sentinode mounts: Cannot watch mounts with backend x: it is /],
+      [
+        ["--backend", "x"],
+        /^sentinode mounts: Cannot watch mounts with backend "x": it is one of auto, /,
+      ],
       [["--events", "mount.x"], /^sentinode mounts: Cannot watch .*mount\.x/],
       [
         ["--namespace", "/nowhere"],
