@@ -44,6 +44,14 @@ export type {
   AuditSocketPath,
   AuditSource,
 } from "./streams/audit_options.ts";
+export {
+  type ErrorCoverage,
+  type ErrorSourceCoverage,
+  FilesystemErrors,
+  filesystemErrors,
+  type FilesystemErrorsStats,
+} from "./streams/filesystem_errors.ts";
+export type { FilesystemErrorsOptions, SpaceOptions } from "./streams/filesystem_errors_options.ts";
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";

@@ -33,6 +33,8 @@ interface Recipe {
   readonly programs: readonly string[];
   /** Makes and mounts it in an empty directory; the path at which it is used. */
   make(base: string): string;
+  /** Whether the kernel can do it is known by trying only. */
+  readonly isTried?: true;
 }
 
 const MIB = 1024 * 1024;
@@ -61,6 +63,25 @@ function ext4(base: string): string {
   const root = onLoopDevice(base, 16 * MIB, ["mkfs.ext4", "-q"]);
   rmdirSync(join(root, "lost+found")); // nobody may not read it
   return root;
+}
+
+/** With a file `directory/broken` that has no type, and goes on after an error. */
+function brokenExt4(base: string): string {
+  const image = join(base, "image");
+  writeFileSync(image, "");
+  truncateSync(image, 16 * MIB);
+  run("mkfs.ext4", "-q", image);
+  const source = join(base, "source");
+  writeFileSync(source, "text");
+  for (
+    const request of [
+      "mkdir directory",
+      `write ${source} directory/whole`,
+      `write ${source} directory/broken`,
+      "sif directory/broken mode 0xff",
+    ]
+  ) run("debugfs", "-w", "-R", request, image);
+  return mounted(join(base, "root"), "-o", "loop,errors=continue", image);
 }
 
 function btrfs(base: string): string {
@@ -104,8 +125,40 @@ export type FilesystemType =
   | "bind"
   | "squashfs";
 
-const RECIPES: Readonly<Record<FilesystemType, Recipe>> = {
+/** Those that are made for one purpose. */
+export type SpecialFilesystem = "ext4 broken" | "ext4 quota" | "tmpfs quota";
+
+const RECIPES: Readonly<Record<FilesystemType | SpecialFilesystem, Recipe>> = {
   ext4: { driver: "ext4", programs: ["mkfs.ext4"], make: ext4 },
+  "ext4 broken": { driver: "ext4", programs: ["mkfs.ext4", "debugfs"], make: brokenExt4 },
+  /** Users have quotas. */
+  "ext4 quota": {
+    driver: "ext4",
+    programs: ["mkfs.ext4"],
+    isTried: true,
+    make(base) {
+      const image = join(base, "image");
+      writeFileSync(image, "");
+      truncateSync(image, 16 * MIB);
+      run("mkfs.ext4", "-q", "-O", "quota", "-E", "quotatype=usrquota", image);
+      return mounted(join(base, "root"), "-o", "loop,usrquota", image);
+    },
+  },
+  /** Of 1 MiB and 5 files a user (Linux 6.6). */
+  "tmpfs quota": {
+    driver: "tmpfs",
+    programs: [],
+    isTried: true,
+    make: (base) =>
+      mounted(
+        join(base, "root"),
+        "-t",
+        "tmpfs",
+        "-o",
+        "usrquota,usrquota_block_hardlimit=1m,usrquota_inode_hardlimit=5",
+        "sentinode-test",
+      ),
+  },
   xfs: {
     driver: "xfs",
     programs: ["mkfs.xfs"],
@@ -164,14 +217,22 @@ const RECIPES: Readonly<Record<FilesystemType, Recipe>> = {
 };
 
 /** Why a type cannot be mounted here; false where it can. */
-export function whyNot(type: FilesystemType): string | false {
+export function whyNot(type: FilesystemType | SpecialFilesystem): string | false {
   if (!isRoot) return "needs root";
-  const { driver, programs } = RECIPES[type];
+  const { driver, programs, isTried } = RECIPES[type];
   if (!readFileSync("/proc/filesystems", "utf8").split(/\s+/).includes(driver)) {
     return `the kernel has no ${driver}`;
   }
   const missing = programs.find((program) => !isInstalled(program));
-  return missing === undefined ? false : `${missing} is not installed`;
+  if (missing !== undefined) return `${missing} is not installed`;
+  if (isTried) {
+    try {
+      new Filesystem(type)[Symbol.dispose]();
+    } catch {
+      return `the kernel cannot mount ${type}`;
+    }
+  }
+  return false;
 }
 
 /** What the directories are called: by the process that is to remove them. */
@@ -183,7 +244,7 @@ export class Filesystem implements Disposable {
   readonly base: string;
   readonly path: string;
 
-  constructor(type: FilesystemType) {
+  constructor(type: FilesystemType | SpecialFilesystem) {
     sweep();
     this.base = realpathSync(mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
     chmodSync(this.base, 0o755);
