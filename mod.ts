@@ -77,12 +77,16 @@ export {
 export {
   type Actor,
   type Attributes,
+  type ErrorAttributes,
+  type ErrorEvent,
+  type ErrorSourceName,
   type EventInit,
   isKindPattern,
   type Kind,
   KINDS,
   matches,
   type MetadataState,
+  type QuotaExcess,
   type WatchEvent,
   type XattrChange,
 } from "./classify/mod.ts";

@@ -41,6 +41,8 @@ export interface FilesystemErrorsStats {
   readonly errors: number;
   /** Events that were dropped because the consumer was too slow. */
   readonly dropped: number;
+  /** How often the space of all filesystems was looked at. */
+  readonly looks: number;
   /** How many filesystems the paths are on. */
   readonly filesystems: number;
 }
@@ -95,6 +97,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
   readonly #opened: Promise<void>;
   readonly #sources: ErrorSource[] = [];
   readonly #states = new Map<Filesystem, Map<ErrorSourceName, SourceState>>();
+  #space: ScarceSpace | undefined;
   #paths: CoveredPaths | undefined;
   #unlisten: (() => void) | undefined;
   #errors = 0;
@@ -153,7 +156,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
       case "ext4":
         return new Ext4Errors(libc, loop, sink);
       case "statfs":
-        return new ScarceSpace(libc, sink, this.#settings.space!);
+        return this.#space = new ScarceSpace(libc, sink, this.#settings.space!);
       case "quota":
         return new QuotaWarnings(libc, loop, sink);
       case "audit":
@@ -168,11 +171,21 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
     try {
       const { gone, came } = this.#refresh();
       for (const filesystem of gone) this.#lost(filesystem, "it is not mounted there any more");
+      for (const filesystem of this.#states.keys()) {
+        if (this.#wasGone(filesystem)) {
+          this.#lost(filesystem, "it was unmounted, and mounted again");
+          came.push(filesystem);
+        }
+      }
       for (const { mount: { point } } of came) this.#push({ kind: "recovered", path: point });
     } catch (error) {
       this.#queue.end({ error });
       this.#end();
     }
+  }
+
+  #wasGone(filesystem: Filesystem): boolean {
+    return [...this.#states.get(filesystem)!.values()].some(({ wasGone }) => wasGone);
   }
 
   #refresh(): ReturnType<CoveredPaths["refresh"]> {
@@ -293,7 +306,8 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
   stats(): FilesystemErrorsStats {
     const { events, dropped } = this.#queue.stats;
     const filesystems = [...this.#paths?.filesystems ?? []].length;
-    return { events, errors: this.#errors, dropped, filesystems };
+    const looks = this.#space?.looks ?? 0;
+    return { events, errors: this.#errors, dropped, looks, filesystems };
   }
 }
 

@@ -26,6 +26,7 @@ import {
   systemError,
   UnsupportedError,
 } from "../../ffi/errno.ts";
+import { readText } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { readQueue } from "../../ffi/queue.ts";
 import { cString } from "../../ffi/text.ts";
@@ -117,6 +118,12 @@ export class ErrorGroup {
     throw error.errno === ENOSPC
       ? limitError(libc, "fanotify/max_user_marks", error)
       : explained(error);
+  }
+
+  /** Whether the mark is still there: it goes with its filesystem (proc_pid_fdinfo(5)). */
+  get isMarked(): boolean {
+    const marks = readText(this.#libc, `/proc/self/fdinfo/${this.fd}`);
+    return marks === undefined || /^fanotify sdev:/m.test(marks);
   }
 
   /** What is queued, at most one buffer. */

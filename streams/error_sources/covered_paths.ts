@@ -30,8 +30,8 @@ export interface CoveredPath {
 
 /** What has changed. */
 export interface MountDifference {
-  readonly gone: readonly Filesystem[];
-  readonly came: readonly Filesystem[];
+  readonly gone: Filesystem[];
+  readonly came: Filesystem[];
 }
 
 /** The paths of one stream. */

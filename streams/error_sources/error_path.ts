@@ -88,11 +88,6 @@ export class ErrorPaths {
     return this.#tried.splice(0);
   }
 
-  /** Forgets which files are broken: the filesystem may be another one, or repaired. */
-  forget(): void {
-    this.#broken.clear();
-  }
-
   /** Where the file of `key` is; undefined where that cannot be told. */
   async find(
     filesystem: Filesystem,

@@ -36,14 +36,14 @@ export class Ext4Errors implements ErrorSource {
   }
 
   cover(filesystem: Filesystem): SourceState {
-    // One that cannot be read any more is of a filesystem that was unmounted.
-    if (this.#counters.has(filesystem) && this.#look(filesystem)) return { isActive: true };
+    const wasKnown = this.#counters.has(filesystem);
+    if (wasKnown && this.#look(filesystem)) return { isActive: true };
     this.uncover(filesystem);
     try {
       const counter = new ErrorCounter(this.#libc, filesystem.device);
       this.#counters.set(filesystem, counter);
       this.#loop.add(counter.fd, () => this.#look(filesystem), "wake");
-      return { isActive: true };
+      return { isActive: true, ...(wasKnown ? { wasGone: true } : {}) };
     } catch (error) {
       this.uncover(filesystem);
       return refused(error);

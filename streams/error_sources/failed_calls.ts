@@ -6,6 +6,7 @@
 
 import { ARCHITECTURES_HERE } from "../../backends/audit/tree_rules.ts";
 import type { AuditRule } from "../../backends/audit/rules.ts";
+import { readSpace } from "../../backends/statfs/space.ts";
 import type { AuditEvent } from "../../classify/audit_event.ts";
 import { mountOfFd } from "../../backends/poll/listing.ts";
 import { auditArchNamed } from "../../ffi/abi/audit_arches.ts";
@@ -13,7 +14,7 @@ import { EDQUOT, ENOSPC } from "../../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_PATH } from "../../ffi/abi/open.ts";
 import { syscallNumber } from "../../ffi/abi/syscall_names.ts";
 import { errnoName } from "../../ffi/errno.ts";
-import { fileStatus, pathOfFd } from "../../ffi/file.ts";
+import { fileStatus, type FileType, pathOfFd } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { cString } from "../../ffi/text.ts";
 import { type AuditTrail, openTrail, type TrailListener } from "../../watch/audit_trail.ts";
@@ -107,6 +108,18 @@ interface Whereabouts {
   readonly filesystem: Filesystem | undefined;
   readonly path?: string;
   readonly confidence?: "exact" | "likely";
+}
+
+const UNKNOWN: Whereabouts = { filesystem: undefined };
+
+/** A file that a process has open. */
+interface OpenFile {
+  readonly type: FileType | undefined;
+  /** `major:minor` of its filesystem. */
+  readonly device: string | undefined;
+  readonly file: string | undefined;
+  /** Whether there is no room on it for users. */
+  readonly isFull: boolean;
 }
 
 /** Hears of all filesystems. */
@@ -209,27 +222,35 @@ export class FailedCalls implements ErrorSource, TrailListener {
       if (filesystem === undefined) return "elsewhere";
       return { filesystem, confidence: "exact", ...(path === "" ? {} : { path }) };
     }
-    if (fd === undefined || actor === undefined) return { filesystem: undefined };
-    const open = this.#openFile(actor.pid, Number(attributes.arguments?.[fd]));
-    if (open === undefined) return { filesystem: undefined };
-    const filesystem = this.#filesystems.get(open.device);
-    if (filesystem === undefined) return "elsewhere";
-    const { path: file } = open;
-    return { filesystem, confidence: "likely", ...(file === undefined ? {} : { path: file }) };
+    const fileDescriptor = fd && Number(attributes.arguments?.[fd]);
+    if (fileDescriptor === undefined || actor === undefined) return UNKNOWN;
+    const open = this.#openFile(actor.pid, fileDescriptor);
+    // Another kind of file cannot have failed so: the descriptor is used for something else by now.
+    if (open?.type !== "file") return UNKNOWN;
+    const filesystem = open.device === undefined ? undefined : this.#filesystems.get(open.device);
+    if (filesystem !== undefined) {
+      const { file } = open;
+      return { filesystem, confidence: "likely", ...(file === undefined ? {} : { path: file }) };
+    }
+    // Nor a file where there is room.
+    return open.isFull || attributes.failed?.errno === EDQUOT ? "elsewhere" : UNKNOWN;
   }
 
   /** What a process has open; undefined where it is not there any more. Others see nothing of this look. */
-  #openFile(pid: number, number: number): { device: string; path: string | undefined } | undefined {
+  #openFile(pid: number, number: number): OpenFile | undefined {
     const libc = this.#libc;
     const fd = libc.open(cString(`/proc/${pid}/fd/${number}`), O_PATH | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
     try {
-      const device = this.#deviceOfMount(mountOfFd(libc, fd)) ??
-        fileStatus(libc, cString(""), fd)?.device;
+      const status = fileStatus(libc, cString(""), fd);
+      const space = readSpace(libc, `/proc/self/fd/${fd}`);
       const path = pathOfFd(libc, fd);
-      return device === undefined
-        ? undefined
-        : { device, path: path?.startsWith("/") ? path : undefined };
+      return {
+        type: status?.type,
+        device: this.#deviceOfMount(mountOfFd(libc, fd)) ?? status?.device,
+        file: path?.startsWith("/") ? path : undefined,
+        isFull: space?.bytes?.free === 0 || space?.inodes?.free === 0,
+      };
     } finally {
       libc.close(fd);
     }

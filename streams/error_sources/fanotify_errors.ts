@@ -27,7 +27,6 @@ const SINCE_5_16: ReadonlySet<string> = new Set(["ext4", "ext3", "ext2"]);
 interface Marked {
   readonly group: ErrorGroup;
   readonly paths: ErrorPaths;
-  mountId: number;
   isClosed: boolean;
 }
 
@@ -47,33 +46,29 @@ export class FanotifyErrors implements ErrorSource {
   }
 
   cover(filesystem: Filesystem): SourceState {
+    const known = this.#marked.get(filesystem);
+    const wasGone = known !== undefined && !known.group.isMarked;
     try {
-      this.#mark(filesystem);
+      if (wasGone) this.uncover(filesystem);
+      if (known === undefined || wasGone) this.#mark(filesystem);
     } catch (error) {
       this.uncover(filesystem);
       return refused(error);
     }
     const { type } = filesystem.mount;
-    if (SINCE_5_16.has(type)) return { isActive: true };
     const reason = `before Linux 7.0 ext4 alone tells its errors, and ${type} may never`;
-    return { isActive: true, reason };
+    return {
+      isActive: true,
+      ...(SINCE_5_16.has(type) ? {} : { reason }),
+      ...(wasGone ? { wasGone } : {}),
+    };
   }
 
   #mark(filesystem: Filesystem): void {
-    const known = this.#marked.get(filesystem);
-    // Again where mounts have changed: another filesystem may have come in its place.
-    const { id, point } = filesystem.top;
-    if (known !== undefined) {
-      known.group.mark(point);
-      if (known.mountId !== id) known.paths.forget();
-      known.mountId = id;
-      return;
-    }
     const group = new ErrorGroup(this.#libc);
-    const paths = new ErrorPaths(this.#libc);
-    const marked: Marked = { group, paths, mountId: id, isClosed: false };
+    const marked = { group, paths: new ErrorPaths(this.#libc), isClosed: false };
     try {
-      group.mark(point);
+      group.mark(filesystem.top.point);
       this.#loop.add(group.fd, () => this.#ready(filesystem, marked));
     } catch (error) {
       group.close();

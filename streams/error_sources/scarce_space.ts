@@ -34,6 +34,8 @@ export class ScarceSpace implements ErrorSource {
   readonly #limits: SpaceLimits;
   /** What each has too little of. */
   readonly #scarce = new Map<Filesystem, Set<"bytes" | "inodes">>();
+  /** How often all were looked at. */
+  looks = 0;
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(libc: Libc, sink: ErrorSink, limits: SpaceLimits) {
@@ -69,6 +71,7 @@ export class ScarceSpace implements ErrorSource {
       const space = readSpace(this.#libc, filesystem.mount.point);
       if (space !== undefined && !space.isReadOnly) this.#judge(filesystem, space);
     }
+    this.looks++;
   }
 
   #judge(filesystem: Filesystem, space: Space): void {

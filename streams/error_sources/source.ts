@@ -23,6 +23,8 @@ export interface Filesystem {
 export interface SourceState {
   readonly isActive: boolean;
   readonly reason?: string;
+  /** The filesystem was unmounted since, and mounted again: what happened in between is not known. */
+  readonly wasGone?: true;
 }
 
 /** The part of an event that a source knows; without a path the mount point stands for the file. */
