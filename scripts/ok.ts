@@ -52,6 +52,8 @@ const CHECKS: readonly (readonly [name: string, ...command: string[]])[] = [
     "-A",
     "mod.ts",
     "watch/watch.ts",
+    "streams/audit.ts",
+    "streams/filesystem_errors.ts",
     "classify/mod.ts",
     "classify/kinds.ts",
     "backends/backend.ts",

@@ -26,7 +26,7 @@ export interface FilesystemErrorsOptions {
   space?: SpaceOptions | false;
   /**
    * Whether audit records calls that fail for want of space or quota: who, and which call. Default `false`, for it switches
-   * the machine's audit on, and makes all calls of those kinds slower. Needs CAP_AUDIT_CONTROL.
+   * the machine's audit on, which makes each system call a little slower. Needs CAP_AUDIT_CONTROL.
    */
   audit?: boolean;
   /** Closes the stream. */

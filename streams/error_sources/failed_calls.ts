@@ -222,9 +222,8 @@ export class FailedCalls implements ErrorSource, TrailListener {
       if (filesystem === undefined) return "elsewhere";
       return { filesystem, confidence: "exact", ...(path === "" ? {} : { path }) };
     }
-    const fileDescriptor = fd && Number(attributes.arguments?.[fd]);
-    if (fileDescriptor === undefined || actor === undefined) return UNKNOWN;
-    const open = this.#openFile(actor.pid, fileDescriptor);
+    if (fd === undefined || actor === undefined) return UNKNOWN;
+    const open = this.#openFile(actor.pid, Number(attributes.arguments?.[fd]));
     // Another kind of file cannot have failed so: the descriptor is used for something else by now.
     if (open?.type !== "file") return UNKNOWN;
     const filesystem = open.device === undefined ? undefined : this.#filesystems.get(open.device);
