@@ -218,6 +218,14 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
     return {
       tell: (source, of, errors) => this.#tell(source, of, errors),
       lost: (of, reason, count) => this.#lost(of, reason, count),
+      ended: (source, of, reason) => {
+        for (const [filesystem, states] of this.#states) {
+          if (of === undefined || of === filesystem) {
+            states.set(source, { isActive: false, reason });
+          }
+        }
+        this.#lost(of, `${source} tells no more: ${reason}`);
+      },
       get isFull() {
         return isFull();
       },

@@ -2,14 +2,26 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { type ErrorEvent, filesystemErrors, type FilesystemErrorsOptions } from "../mod.ts";
 import { parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import type { FilesystemErrors } from "../streams/filesystem_errors.ts";
-import { Tmpfs } from "./command_line.ts";
+import { Held, Tmpfs } from "./command_line.ts";
 import { Filesystem, type SpecialFilesystem, whyNot } from "./filesystem.ts";
 import { AS_NOBODY, isRoot, openLinks, TemporaryDirectory, until, within } from "./runtime.ts";
 
@@ -111,8 +123,12 @@ test("a broken file has its path, and to look for it is told once", on("ext4 bro
     assert.deepEqual([path, errno, code, count], [broken, 117, "EUCLEAN", 1]);
     assert(inode! > 11);
   }
-  // The three, and that to open it by its handle, which was tried once.
-  await until(() => errorCount(at.path) === 4);
+  const renamed = join(at.path, "renamed");
+  renameSync(join(at.path, "directory"), renamed);
+  meet(join(renamed, "broken"));
+  assert.equal((await told.next()).path, join(renamed, "broken"));
+  // The four, and that to open it by its handle, which was tried once.
+  await until(() => errorCount(at.path) === 5);
   trigger(at.path);
   assert.equal((await told.next()).path, at.path);
   assert.deepEqual(await told.rest(), []);
@@ -131,6 +147,35 @@ test("a directory whose block is broken, which can be opened", on("ext4 broken")
   assert.equal(path, directory);
   assert(["EUCLEAN", "EBADMSG"].includes(attributes.code!));
 });
+
+test(
+  "a file that can be opened, and not read: also one that is removed by then",
+  on("ext4 broken"),
+  async () => {
+    using at = new Filesystem("ext4 broken");
+    const image = join(at.base, "image");
+    const file = join(at.path, "directory/scattered");
+    const fd = openSync(file, "w");
+    for (let block = 0; block < 200; block += 2) {
+      writeSync(fd, Uint8Array.of(1), 0, 1, block * 1024);
+    }
+    closeSync(fd);
+    run("umount", at.path);
+    const request = ["-R", "stat /directory/scattered", image];
+    const status = String(spawnSync("debugfs", request).stdout);
+    const [, leaf] = /\(ETB0\):(\d+)/.exec(status)!; // where its extents are
+    run("debugfs", "-w", "-R", `zap_block -p 0x55 ${leaf}`, image);
+    run("mount", "-o", "loop,errors=continue", image, at.path);
+    await using told = await Told.on(at.path);
+    const inode = statSync(file).ino;
+    {
+      await using _reader = new Held(`exec 3< ${file}; rm ${file}; cat <&3 2> /dev/null; :`);
+      const { path, attributes } = await told.next();
+      assert.deepEqual([path, attributes.inode], [file, inode]);
+      assert(["EUCLEAN", "EBADMSG"].includes(attributes.code!));
+    }
+  },
+);
 
 test("an aborted remount", on("ext4"), async () => {
   using at = new Filesystem("ext4");

@@ -7,20 +7,20 @@
  * @module
  */
 
-import { encodeText, joinPath } from "../../ffi/text.ts";
+import { joinPath } from "../../ffi/text.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { listEntries, mountOfFd, openDirectory } from "./listing.ts";
 
 /**
- * The path of a file with that number below `root`, on the same mount; undefined where none is found. Yields between
- * directories, so that the caller can give up or let others have their turn. A file may have other names.
+ * The path of a file with that number below `root`, on the same mount; undefined where none is found. Yields after each
+ * directory in which it is not, so that the caller can give up or let others have their turn. A file may have other names.
  */
 export function* inodePath(
   libc: Libc,
-  root: string,
+  root: Uint8Array,
   inode: number,
 ): Generator<void, Uint8Array | undefined> {
-  const waiting: Uint8Array[] = [encodeText(root)];
+  const waiting: Uint8Array[] = [root];
   let mount: number | undefined;
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const found = lookIn(path);

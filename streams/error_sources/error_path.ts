@@ -14,15 +14,19 @@ import {
 } from "../../backends/fanotify/handle.ts";
 import { openFileDirectory, OpenFiles } from "../../backends/fanotify/open_files.ts";
 import { inodePath } from "../../backends/poll/inode_search.ts";
+import { EPERM } from "../../ffi/abi/errno.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_NONBLOCK, O_RDONLY } from "../../ffi/abi/open.ts";
 import { fileStatus, filesystemStatus } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
-import { bytesUnlessText, cString, decodeText } from "../../ffi/text.ts";
+import { bytesUnlessText, cString, decodeText, encodeText } from "../../ffi/text.ts";
 import { Turns } from "../../watch/turns.ts";
 import type { Filesystem } from "./source.ts";
 
-/** How long a file is looked for, in ms. */
-const PATIENCE = 1000;
+/** How long files are looked for at once, in ms. */
+const MOST = 1000;
+
+/** And which part of the time in the long run. */
+const SHARE = 0.1;
 
 /** How many files that cannot be opened are remembered, so that they are not tried again. */
 const REMEMBERED = 1024;
@@ -39,31 +43,59 @@ export function isEcho({ key, pid, count }: ErrorRecord, tried: readonly HandleK
     tried.some((one) => inodeOf(one) === inodeOf(key));
 }
 
-/** Finds a file by its inode number, among the names that may be read; not for longer than a second. */
-export async function findInode(
-  libc: Libc,
-  { mount, top }: Filesystem,
-  inode: number,
-  isWanted: () => boolean,
-): Promise<FoundPath | undefined> {
-  const turns = new Turns();
-  const until = performance.now() + PATIENCE;
-  // The usual mount first: its paths are those that the user knows.
-  for (const point of new Set([mount.point, top.point])) {
-    if (fileStatus(libc, cString(point))?.inode === inode) return { path: point };
-    const search = inodePath(libc, point, inode);
-    for (let step = search.next();; step = search.next()) {
-      if (step.done) {
-        if (step.value === undefined) break;
-        const path = decodeText(step.value);
-        const bytes = bytesUnlessText(step.value, 0, step.value.length, path);
-        return bytes === undefined ? { path } : { path, pathBytes: bytes };
+/** Finds files by their inode numbers, among the names that may be read, as long as its time lasts. */
+export class InodeFinder {
+  readonly #libc: Libc;
+  #left = MOST;
+  #since = performance.now();
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+  }
+
+  /** A path of the file; undefined where there is none, or no time left to find it. */
+  async find(
+    { mount, top }: Filesystem,
+    inode: number,
+    isWanted: () => boolean,
+  ): Promise<FoundPath | undefined> {
+    const turns = new Turns();
+    const begun = performance.now();
+    this.#left = Math.min(MOST, this.#left + (begun - this.#since) * SHARE);
+    const isOver = () => performance.now() - begun > this.#left || !isWanted();
+    try {
+      // The usual mount first: its paths are those that the user knows.
+      for (const point of new Set([mount.point, top.point])) {
+        if (fileStatus(this.#libc, cString(point))?.inode === inode) return { path: point };
+        const search = inodePath(this.#libc, encodeText(point), inode);
+        let step = search.next();
+        for (; !step.done; step = search.next()) {
+          if (isOver()) return undefined;
+          if (turns.isOver) await turns.next();
+        }
+        if (step.value !== undefined) return pathOf(step.value);
       }
-      if (performance.now() > until || !isWanted()) return undefined;
-      if (turns.isOver) await turns.next();
+      return undefined;
+    } finally {
+      this.#since = performance.now();
+      this.#left -= this.#since - begun;
     }
   }
-  return undefined;
+
+  /** Whether the file is still there. */
+  isAt({ path, pathBytes = encodeText(path) }: FoundPath, inode: number): boolean {
+    const directory = pathBytes.subarray(0, Math.max(1, pathBytes.lastIndexOf(SLASH)));
+    const { done, value } = inodePath(this.#libc, directory, inode).next();
+    return done === true && value !== undefined && pathOf(value).path === path;
+  }
+}
+
+const SLASH = 0x2f;
+
+function pathOf(bytes: Uint8Array): FoundPath {
+  const path = decodeText(bytes);
+  const pathBytes = bytesUnlessText(bytes, 0, bytes.length, path);
+  return pathBytes === undefined ? { path } : { path, pathBytes };
 }
 
 /**
@@ -74,6 +106,7 @@ export async function findInode(
  */
 export class ErrorPaths {
   readonly #libc: Libc;
+  readonly #finder: InodeFinder;
   /** Those that could not be opened, with where they were found. */
   readonly #broken = new HandleTable<{ readonly found: FoundPath | undefined }>();
   /** Those that were just tried in vain. */
@@ -81,6 +114,7 @@ export class ErrorPaths {
 
   constructor(libc: Libc) {
     this.#libc = libc;
+    this.#finder = new InodeFinder(libc);
   }
 
   /** Takes the files that were tried in vain since this was last asked: what is read next tells of that, too. */
@@ -94,14 +128,14 @@ export class ErrorPaths {
     key: HandleKey,
     isWanted: () => boolean,
   ): Promise<FoundPath | undefined> {
-    const known = this.#broken.get(key, 0);
-    if (known !== undefined) return known.found;
-    const opened = this.#open(filesystem, key);
-    if (typeof opened === "object") return opened;
     const inode = inodeOf(key);
+    const known = this.#broken.get(key, 0);
+    if (known?.found !== undefined && this.#finder.isAt(known.found, inode!)) return known.found;
+    const opened = known === undefined ? this.#open(filesystem, key) : "broken";
+    if (typeof opened === "object") return opened;
     const found = inode === undefined
       ? undefined
-      : await findInode(this.#libc, filesystem, inode, isWanted);
+      : await this.#finder.find(filesystem, inode, isWanted);
     if (opened === "broken") {
       if (this.#broken.size >= REMEMBERED) this.#broken.clear();
       this.#broken.set(key, { found });
@@ -119,8 +153,9 @@ export class ErrorPaths {
     const fsid = filesystemStatus(libc, mountFd)?.fsid;
     const isSame = fsid !== undefined && fsid[0] === key[0] && fsid[1] === key[1];
     const fd = isSame ? openHandle(libc, mountFd, key, 0) : -1;
+    const isRefused = !isSame || (fd < 0 && libc.errno() === EPERM); // without CAP_DAC_READ_SEARCH
     libc.close(mountFd);
-    if (!isSame) return undefined;
+    if (isRefused) return undefined;
     if (fd < 0) {
       this.#tried.push(key);
       return "broken";

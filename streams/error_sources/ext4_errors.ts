@@ -8,7 +8,7 @@ import { ErrorCounter, type NewErrors } from "../../backends/ext4/error_counter.
 import { errnoName } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/port.ts";
 import type { Reactor } from "../../ffi/reactor.ts";
-import { findInode } from "./error_path.ts";
+import { InodeFinder } from "./error_path.ts";
 import {
   type ErrorInit,
   type ErrorSink,
@@ -23,6 +23,7 @@ export class Ext4Errors implements ErrorSource {
   readonly name = "ext4";
   readonly insteadOf = "fanotify";
   readonly #libc: Libc;
+  readonly #finder: InodeFinder;
   readonly #loop: Reactor;
   readonly #sink: ErrorSink;
   readonly #counters = new Map<Filesystem, ErrorCounter>();
@@ -31,6 +32,7 @@ export class Ext4Errors implements ErrorSource {
 
   constructor(libc: Libc, loop: Reactor, sink: ErrorSink) {
     this.#libc = libc;
+    this.#finder = new InodeFinder(libc);
     this.#loop = loop;
     this.#sink = sink;
   }
@@ -64,7 +66,7 @@ export class Ext4Errors implements ErrorSource {
   async #tell(filesystem: Filesystem, { count, last }: NewErrors): Promise<void> {
     const { errno, inode, ...found } = last;
     const isWanted = () => this.#counters.has(filesystem);
-    const place = inode && await findInode(this.#libc, filesystem, inode, isWanted);
+    const place = inode && await this.#finder.find(filesystem, inode, isWanted);
     if (!isWanted()) return;
     const error: ErrorInit = {
       kind: "error.filesystem",

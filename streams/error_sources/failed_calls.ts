@@ -184,9 +184,9 @@ export class FailedCalls implements ErrorSource, TrailListener {
   }
 
   fail(error: unknown): void {
-    const reason = `audit has ended: ${reasonOf(error)}`;
-    this.#sink.lost(undefined, reason);
-    this.#end(reason);
+    const reason = reasonOf(error);
+    this.#state = { isActive: false, reason };
+    this.#sink.ended(this.name, undefined, reason);
   }
 
   heard(events: readonly AuditEvent[]): void {

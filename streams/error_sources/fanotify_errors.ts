@@ -84,7 +84,7 @@ export class FanotifyErrors implements ErrorSource {
       },
       (error) => {
         this.uncover(filesystem);
-        this.#sink.lost(filesystem, `its errors cannot be read: ${reasonOf(error)}`);
+        this.#sink.ended(this.name, filesystem, reasonOf(error));
       },
     ).finally(() => this.#ending.delete(serving));
     this.#ending.add(serving);

@@ -71,8 +71,8 @@ export class QuotaWarnings implements ErrorSource {
       }
       this.#loop.arm(socket.fd);
     } catch (error) {
-      this.#sink.lost(undefined, `warnings of quota cannot be read: ${reasonOf(error)}`);
       this.#end(refused(error));
+      this.#sink.ended(this.name, undefined, reasonOf(error));
     }
   }
 

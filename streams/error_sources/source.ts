@@ -39,6 +39,8 @@ export interface ErrorSink {
   tell(source: ErrorSourceName, of: Filesystem | undefined, errors: readonly ErrorInit[]): void;
   /** Something was lost of a filesystem, or of all. */
   lost(of: Filesystem | undefined, reason: string, count?: number): void;
+  /** A source tells no more, of a filesystem or of all. */
+  ended(source: ErrorSourceName, of: Filesystem | undefined, reason: string): void;
   /** Whether nothing more can be taken now. */
   readonly isFull: boolean;
 }
