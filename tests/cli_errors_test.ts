@@ -2,20 +2,17 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import test from "node:test";
-import { parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { NEEDS_ROOT, Run, runToEnd, Tmpfs } from "./command_line.ts";
-import { Filesystem, whyNot } from "./filesystem.ts";
+import { deviceOf, Filesystem, whyNot } from "./filesystem.ts";
 import { TemporaryDirectory } from "./runtime.ts";
 
 const broken = { skip: whyNot("ext4 broken"), timeout: 60_000 };
 
 function trigger(at: Filesystem): void {
-  const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
-  const device = mounts.findLast(({ point }) => point === at.path)!.source.replace("/dev/", "");
-  writeFileSync(`/sys/fs/ext4/${device}/trigger_fs_error`, "x");
+  writeFileSync(`/sys/fs/ext4/${basename(deviceOf(at.path))}/trigger_fs_error`, "x");
 }
 
 /** Without times and the path of the test. */

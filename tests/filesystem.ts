@@ -45,7 +45,28 @@ function onLoopDevice(base: string, size: number, mkfs: readonly string[]): stri
   writeFileSync(image, "");
   truncateSync(image, size);
   run(...mkfs, image);
-  return mounted(join(base, "root"), "-o", "loop", image);
+  return onImage(join(base, "root"), image);
+}
+
+/** Mounts an image at a directory that it makes; the directory. */
+function onImage(point: string, image: string, options?: string): string {
+  mkdirSync(point);
+  mountImage(image, point, options);
+  return point;
+}
+
+/**
+ * Mounts an image, on a loop device that goes with the mount. Not by `-o loop`: mount(8) has the device open for writing
+ * meanwhile, which kernels without CONFIG_BLK_DEV_WRITE_MOUNTED (Linux 6.8) refuse.
+ */
+export function mountImage(image: string, point: string, options = "defaults"): void {
+  const find = ["--find", "--show", image];
+  const device = execFileSync("losetup", find, { encoding: "utf8" }).trim();
+  try {
+    run("mount", "-o", options, device, point);
+  } finally {
+    run("losetup", "--detach", device); // once it is not mounted any more
+  }
 }
 
 /** Mounts at a directory that it makes; the directory. */
@@ -53,6 +74,12 @@ function mounted(point: string, ...options: readonly string[]): string {
   mkdirSync(point);
   run("mount", ...options, point);
   return point;
+}
+
+/** What is mounted at a path: `"/dev/loop0"`. */
+export function deviceOf(point: string): string {
+  const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  return mounts.findLast((mount) => mount.point === point)!.source;
 }
 
 function inMemory(base: string, name = "root"): string {
@@ -81,7 +108,7 @@ function brokenExt4(base: string): string {
       "sif directory/broken mode 0xff",
     ]
   ) run("debugfs", "-w", "-R", request, image);
-  return mounted(join(base, "root"), "-o", "loop,errors=continue", image);
+  return onImage(join(base, "root"), image, "errors=continue");
 }
 
 function btrfs(base: string): string {
@@ -94,8 +121,7 @@ function subvolume(base: string, name: "subvolume" | "snapshot"): string {
   run("btrfs", "-q", "subvolume", "create", join(top, "subvolume"));
   writeFileSync(join(top, "subvolume", "before"), "");
   run("btrfs", "-q", "subvolume", "snapshot", join(top, "subvolume"), join(top, "snapshot"));
-  const options = ["-o", `loop,subvol=${name}`, join(base, "image")];
-  return mounted(join(base, name), ...options);
+  return mounted(join(base, name), "-o", `subvol=${name}`, deviceOf(top));
 }
 
 /** Two layers in memory, with a file and a directory in the lower one. */
@@ -141,7 +167,7 @@ const RECIPES: Readonly<Record<FilesystemType | SpecialFilesystem, Recipe>> = {
       writeFileSync(image, "");
       truncateSync(image, 16 * MIB);
       run("mkfs.ext4", "-q", "-O", "quota", "-E", "quotatype=usrquota", image);
-      return mounted(join(base, "root"), "-o", "loop,usrquota", image);
+      return onImage(join(base, "root"), image, "usrquota");
     },
   },
   /** Of 1 MiB and 5 files a user (Linux 6.6). */

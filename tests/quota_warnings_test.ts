@@ -15,8 +15,19 @@ import { quotaErrno, quotaExcess } from "../classify/quota.ts";
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(/\s/g, ""), "hex"));
 
-/** What follows the header of a message, as fs/quota/netlink.c makes it: user 65534 at the hard limit of blocks on 7:0. */
-const WARNING = `
+/** What follows the header of messages of Linux 6.12: user 65534 at the soft and the hard limit of blocks on 7:0. */
+const SOFT =
+  "0101000008000100000000000c000200feff0000000000000800030006000000080004000700000008000500000000000c000600feff000000000000";
+const WARNING =
+  "0101000008000100000000000c000200feff0000000000000800030004000000080004000700000008000500000000000c000600feff000000000000";
+/** And once both files were removed: below the soft limits of inodes, and of blocks. */
+const BELOW = [
+  "0101000008000100000000000c000200feff0000000000000800030008000000080004000700000008000500000000000c000600feff000000000000",
+  "0101000008000100000000000c000200feff000000000000080003000a000000080004000700000008000500000000000c000600feff000000000000",
+];
+
+/** As a machine sends it where numbers of 64 bits have to be aligned (QUOTA_NL_A_PAD). */
+const PADDED = `
   01 01 0000
   0800 0100 00000000
   0400 0700
@@ -30,8 +41,13 @@ const WARNING = `
 
 const HARD = { type: 0, id: 65534, warning: 4, device: "7:0", causedBy: 65534 };
 
-test("a warning", () => {
+test("warnings as the kernel sends them", () => {
   assert.deepEqual(decodeQuotaWarning(bytes(WARNING)), HARD);
+  assert.deepEqual(decodeQuotaWarning(bytes(PADDED)), HARD);
+  assert.deepEqual(decodeQuotaWarning(bytes(SOFT)), { ...HARD, warning: 6 });
+  const below = BELOW.map((hex) => decodeQuotaWarning(bytes(hex))!);
+  assert.deepEqual(below.map(({ warning }) => warning), [8, 10]);
+  assert.deepEqual(below.map(quotaExcess), [undefined, undefined]);
 });
 
 test("attributes of a later version are kept", () => {
@@ -103,13 +119,10 @@ test("a family is asked for by its name, with NUL", () => {
 });
 
 test("a family's number and groups", () => {
-  const group = "0800 0200 11000000 0b00 0100 6576656e747300 00"; // 17, "events"
   const answer = bytes(`
-    01 02 0000
-    0e00 0200 5646535f4451554f5400 0000
-    0600 0100 1100 0000
-    1c00 0780 1800 0180 ${group}
-  `);
+    010200000e0002005646535f4451554f5400000006000100110000000800030001000000080004000000000008000500070000001c00
+    07001800010008000200110000000b0001006576656e74730000
+  `); // of Linux 6.12
   assert.deepEqual(decodeFamily(answer), { id: 17, groups: new Map([["events", 17]]) });
   for (let length = 0; length < answer.length; length++) decodeFamily(answer.slice(0, length));
   assert.equal(decodeFamily(bytes("03010000")), undefined);
