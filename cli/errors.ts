@@ -99,10 +99,8 @@ async function tellSources(stream: FilesystemErrors, { err }: Terminal): Promise
     const where = mount === undefined ? "" : `${mount.type} on ${mount.point}: `;
     const by = escapeText(where) + active.join(", ");
     await err.line(`Watching ${escapeText(path)} for errors (${by})`);
-    for (const { name, active, reason } of sources) {
-      if (
-        reason === undefined || /^(space|audit) is false$|^none of|tells the same$/.test(reason)
-      ) continue;
+    for (const { name, wanted, active, reason } of sources) {
+      if (!wanted || reason === undefined) continue;
       const what = active ? "By" : "Not by";
       await err.line(`${what} ${name}: ${escapeText(path)}: ${escapeText(reason)}`);
     }

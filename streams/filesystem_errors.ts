@@ -53,7 +53,9 @@ export interface ErrorSourceCoverage {
   readonly name: ErrorSourceName;
   /** The kinds that it would tell. */
   readonly kinds: readonly Kind[];
-  /** Whether it does. */
+  /** Whether the options ask for it, and no better source tells the same. */
+  readonly wanted: boolean;
+  /** Whether it tells. */
   readonly active: boolean;
   /** Why it does not, or what it does not tell; absent where there is nothing to say. */
   readonly reason?: string;
@@ -205,7 +207,8 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
       const { name, insteadOf } = source;
       if (insteadOf !== undefined && states.get(insteadOf)?.isActive) {
         source.uncover(filesystem);
-        states.set(name, { isActive: false, reason: `${insteadOf} tells the same` });
+        const reason = `${insteadOf} tells the same`;
+        states.set(name, { isActive: false, isWanted: false, reason });
       } else states.set(name, source.cover(filesystem));
     }
     this.#states.set(filesystem, states);
@@ -290,9 +293,9 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
     return (this.#paths?.all ?? []).map(({ path, filesystem }) => {
       const states = filesystem && this.#states.get(filesystem);
       const sources = NAMES.map((name): ErrorSourceCoverage => {
-        const { isActive, reason } = states?.get(name) ?? this.#without(name);
+        const { isActive, isWanted = true, reason } = states?.get(name) ?? this.#without(name);
         const told = reason === undefined ? {} : { reason };
-        return { name, kinds: SOURCES[name], active: isActive, ...told };
+        return { name, kinds: SOURCES[name], wanted: isWanted, active: isActive, ...told };
       });
       if (filesystem === undefined) return { path, sources };
       const { device, mount: { point, type } } = filesystem;
@@ -302,12 +305,10 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
 
   /** The state of a source that was not asked, or of one with nothing to ask it about. */
   #without(name: ErrorSourceName): SourceState {
-    const reason = this.#isAsked(name)
-      ? "nothing is mounted there"
-      : SOURCES[name].some((kind) => isWanted(kind, this.#settings.events))
-      ? OFF[name]!
-      : "none of its kinds is wanted";
-    return { isActive: false, reason };
+    if (this.#isAsked(name)) return { isActive: false, reason: "nothing is mounted there" };
+    const isKind = SOURCES[name].some((kind) => isWanted(kind, this.#settings.events));
+    const reason = isKind ? OFF[name]! : "none of its kinds is wanted";
+    return { isActive: false, isWanted: false, reason };
   }
 
   /** Counters since the stream was opened. */

@@ -11,7 +11,9 @@ import { type ErrorEvent, filesystemErrors } from "../mod.ts";
 import { failedCallRules } from "../streams/error_sources/failed_calls.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
 import { Held, Tmpfs } from "./command_line.ts";
-import { within } from "./runtime.ts";
+import { deviceOf, Filesystem, whyNot } from "./filesystem.ts";
+import { setQuota } from "./quota.ts";
+import { AS_NOBODY, within } from "./runtime.ts";
 
 test("the rules are for calls that take room on a filesystem, and for no others", () => {
   for (const name of ["x86_64", "i386", "aarch64", "arm"]) {
@@ -111,4 +113,33 @@ test("a write to another filesystem that is full is not told", settings, async (
     const { path } = await next();
     assert.equal(path, join(at, "file"));
   });
+});
+
+const quota = { skip: whyUnaudited || whyNot("ext4 quota"), timeout: 60_000 };
+
+test("who has used up a quota, and of what", quota, async () => {
+  await using audit = await Audited.open();
+  using at = new Filesystem("ext4 quota");
+  await setQuota(deviceOf(at.path), 65534, { bytes: 0, softBytes: 0, inodes: 2 });
+  {
+    await using stream = filesystemErrors(at.path, { audit: true, events: ["error.quota"] });
+    await stream.ready;
+    const [program, ...args] = AS_NOBODY as [string, ...string[]];
+    const { stderr } = spawnSync(program, [...args, "touch", "1", "2", "3"], { cwd: at.path });
+    assert.match(String(stderr), /quota/);
+    const told: ErrorEvent[] = [];
+    const events = stream[Symbol.asyncIterator]();
+    while (told.length < 2) told.push((await within(events.next(), "an error", 20_000)).value);
+    told.sort((one, other) => one.backend < other.backend ? -1 : 1);
+    assert.deepEqual(told.map(({ kind, backend }) => `${kind} ${backend}`), [
+      "error.quota audit",
+      "error.quota quota",
+    ]);
+    const [{ path, actor, attributes }] = told as [ErrorEvent];
+    assert.deepEqual([path, actor!.comm, actor!.uid], [join(at.path, "3"), "touch", 65534]);
+    const { errno, code, operation, confidence } = attributes;
+    assert.deepEqual([errno, code, operation, confidence], [122, "EDQUOT", "open", "exact"]);
+    assert.equal(told[1]!.attributes.quota!.limit, "hard");
+  }
+  await audit.isAsBefore();
 });

@@ -22,6 +22,7 @@ import { SystemError, UnsupportedError } from "../ffi/errno.ts";
 import type { FilesystemErrors } from "../streams/filesystem_errors.ts";
 import { Held, Tmpfs } from "./command_line.ts";
 import { deviceOf, Filesystem, mountImage, type SpecialFilesystem, whyNot } from "./filesystem.ts";
+import { setQuota } from "./quota.ts";
 import { AS_NOBODY, isRoot, openLinks, TemporaryDirectory, until, within } from "./runtime.ts";
 
 const on = (type: "ext4" | SpecialFilesystem) => ({ skip: whyNot(type), timeout: 60_000 });
@@ -353,7 +354,6 @@ test("what is read-only is not full", asRoot, async () => {
 
 for (const type of ["ext4 quota", "tmpfs quota"] as const) {
   test(`${type}: a user's quota is used up`, on(type), async () => {
-    const { setQuota } = await import("./quota.ts");
     using at = new Filesystem(type);
     if (type === "ext4 quota") {
       await setQuota(deviceOf(at.path), 65534, {

@@ -7,7 +7,9 @@
 import { type Amount, isScarce, readSpace, type Space } from "../../backends/statfs/space.ts";
 import { ENOSPC } from "../../ffi/abi/errno.ts";
 import { errnoName, systemError } from "../../ffi/errno.ts";
+import { fileStatus } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
+import { cString } from "../../ffi/text.ts";
 import {
   type ErrorInit,
   type ErrorSink,
@@ -26,14 +28,21 @@ export interface SpaceLimits {
 
 const AMOUNTS = ["bytes", "inodes"] as const;
 
+/** A filesystem that is looked at. */
+interface Looked {
+  /** What statx(2) says of its mount point: something else is there once it was unmounted. */
+  readonly device: string | undefined;
+  /** What it has too little of. */
+  readonly scarce: Set<"bytes" | "inodes">;
+}
+
 /** Looks at all filesystems together. */
 export class ScarceSpace implements ErrorSource {
   readonly name = "statfs";
   readonly #libc: Libc;
   readonly #sink: ErrorSink;
   readonly #limits: SpaceLimits;
-  /** What each has too little of. */
-  readonly #scarce = new Map<Filesystem, Set<"bytes" | "inodes">>();
+  readonly #looked = new Map<Filesystem, Looked>();
   /** How often all were looked at. */
   looks = 0;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -61,21 +70,27 @@ export class ScarceSpace implements ErrorSource {
       this.uncover(filesystem);
       return { isActive: false, reason };
     }
-    if (!this.#scarce.has(filesystem)) this.#scarce.set(filesystem, new Set());
-    this.#judge(filesystem, space);
+    const device = this.#deviceAt(filesystem);
+    const { scarce } = this.#looked.get(filesystem) ?? { scarce: new Set() };
+    this.#looked.set(filesystem, { device, scarce });
+    this.#judge(filesystem, scarce, space);
     return { isActive: true };
   }
 
   #lookAtAll(): void {
-    for (const filesystem of this.#scarce.keys()) {
+    for (const [filesystem, { device, scarce }] of this.#looked) {
       const space = readSpace(this.#libc, filesystem.mount.point);
-      if (space !== undefined && !space.isReadOnly) this.#judge(filesystem, space);
+      if (space === undefined || space.isReadOnly) continue;
+      if (this.#deviceAt(filesystem) === device) this.#judge(filesystem, scarce, space);
     }
     this.looks++;
   }
 
-  #judge(filesystem: Filesystem, space: Space): void {
-    const scarce = this.#scarce.get(filesystem)!;
+  #deviceAt({ mount: { point } }: Filesystem): string | undefined {
+    return fileStatus(this.#libc, cString(point))?.device;
+  }
+
+  #judge(filesystem: Filesystem, scarce: Set<"bytes" | "inodes">, space: Space): void {
     for (const of of AMOUNTS) {
       const amount = space[of];
       if (amount === undefined) continue;
@@ -90,12 +105,12 @@ export class ScarceSpace implements ErrorSource {
   }
 
   uncover(filesystem: Filesystem): void {
-    this.#scarce.delete(filesystem);
+    this.#looked.delete(filesystem);
   }
 
   close(): void {
     clearInterval(this.#timer);
-    this.#scarce.clear();
+    this.#looked.clear();
   }
 }
 

@@ -22,6 +22,8 @@ export interface Filesystem {
 /** Whether a source tells of a filesystem; `reason`: why not, or what not. */
 export interface SourceState {
   readonly isActive: boolean;
+  /** Nobody asked for it. */
+  readonly isWanted?: false;
   readonly reason?: string;
   /** The filesystem was unmounted since, and mounted again: what happened in between is not known. */
   readonly wasGone?: true;
