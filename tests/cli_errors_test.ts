@@ -6,7 +6,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import test from "node:test";
 import { NEEDS_ROOT, Run, runToEnd, Tmpfs } from "./command_line.ts";
-import { deviceOf, Filesystem, whyNot } from "./filesystem.ts";
+import { deviceOf, Filesystem, mountImage, whyNot } from "./filesystem.ts";
 import { TemporaryDirectory } from "./runtime.ts";
 
 const broken = { skip: whyNot("ext4 broken"), timeout: 60_000 };
@@ -70,6 +70,26 @@ test("what is broken, for nobody: by the counters of ext4", broken, async () => 
   );
   assert.equal(events[1].attributes.found.function, "ext4_lookup");
   assert.equal(events[1].attributes.found.time, events[1].raw.time);
+});
+
+test("unmounted, and mounted again, for nobody", broken, async () => {
+  using at = new Filesystem("ext4 broken");
+  const args = ["errors", at.path, "--no-space", "--format=%k %b", "--count=4"];
+  await using run = new Run(args, { user: "nobody" });
+  await run.until("two lines", () => /\n.*\n/.test(run.stderr));
+  trigger(at);
+  await run.printed("error.filesystem");
+  execFileSync("umount", [at.path]);
+  mountImage(join(at.base, "image"), at.path);
+  await run.printed("recovered");
+  trigger(at);
+  assert.equal(await run.status(), 0);
+  assert.deepEqual(run.lines, [
+    "error.filesystem ext4",
+    "lost sentinode",
+    "recovered sentinode",
+    "error.filesystem ext4",
+  ]);
 });
 
 test("what is full, for root and for nobody", NEEDS_ROOT, async () => {
