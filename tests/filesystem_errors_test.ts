@@ -267,6 +267,19 @@ test(
   },
 );
 
+test("what went wrong right before it was unmounted is told", on("ext4"), async () => {
+  using at = new Filesystem("ext4");
+  await using told = await Told.on(at.path);
+  trigger(at.path, 2);
+  run("umount", at.path);
+  const [first, second] = [await told.next(), await told.next()];
+  assert.deepEqual([first.kind, first.attributes.count, second.kind], [
+    "error.filesystem",
+    2,
+    "lost",
+  ]);
+});
+
 test("mounted anew before anybody looks: it is marked again", on("ext4"), async () => {
   using at = new Filesystem("ext4");
   await using told = await Told.on(at.path);

@@ -29,6 +29,7 @@ export class Ext4Errors implements ErrorSource {
   readonly #counters = new Map<Filesystem, ErrorCounter>();
   /** What is told one after the other. */
   #telling: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   constructor(libc: Libc, loop: Reactor, sink: ErrorSink) {
     this.#libc = libc;
@@ -67,7 +68,7 @@ export class Ext4Errors implements ErrorSource {
     const { errno, inode, ...found } = last;
     const isWanted = () => this.#counters.has(filesystem);
     const place = inode && await this.#finder.find(filesystem, inode, isWanted);
-    if (!isWanted()) return;
+    if (this.#isClosed) return;
     const error: ErrorInit = {
       kind: "error.filesystem",
       ...(place || {}),
@@ -91,6 +92,7 @@ export class Ext4Errors implements ErrorSource {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     for (const filesystem of [...this.#counters.keys()]) this.uncover(filesystem);
     return this.#telling;
   }

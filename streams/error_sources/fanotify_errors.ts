@@ -9,7 +9,7 @@ import { inodeOf } from "../../backends/fanotify/handle.ts";
 import { errnoName } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/port.ts";
 import type { Reactor } from "../../ffi/reactor.ts";
-import { ErrorPaths, isEcho } from "./error_path.ts";
+import { ErrorPaths, type FoundPath, isEcho } from "./error_path.ts";
 import {
   type ErrorInit,
   type ErrorSink,
@@ -38,6 +38,7 @@ export class FanotifyErrors implements ErrorSource {
   readonly #sink: ErrorSink;
   readonly #marked = new Map<Filesystem, Marked>();
   readonly #ending = new Set<Promise<void>>();
+  #isClosed = false;
 
   constructor(libc: Libc, loop: Reactor, sink: ErrorSink) {
     this.#libc = libc;
@@ -83,7 +84,7 @@ export class FanotifyErrors implements ErrorSource {
         if (!marked.isClosed) this.#loop.arm(marked.group.fd);
       },
       (error) => {
-        this.uncover(filesystem);
+        this.#close(filesystem, marked);
         this.#sink.ended(this.name, filesystem, reasonOf(error));
       },
     ).finally(() => this.#ending.delete(serving));
@@ -98,32 +99,27 @@ export class FanotifyErrors implements ErrorSource {
       if (overflows > 0) this.#sink.lost(filesystem, "the kernel's queue of errors was full");
       for (const error of errors) {
         if (isEcho(error, tried)) continue;
-        const told = await this.#told(filesystem, marked, error);
-        if (!marked.isClosed) this.#sink.tell(this.name, filesystem, [told]);
+        const { key } = error;
+        const found = key && await marked.paths.find(filesystem, key, () => !marked.isClosed);
+        if (!this.#isClosed) this.#sink.tell(this.name, filesystem, [told(error, found)]);
       }
     }
-  }
-
-  async #told(filesystem: Filesystem, marked: Marked, record: ErrorRecord): Promise<ErrorInit> {
-    const { errno, count, key, raw } = record;
-    const inode = key && inodeOf(key);
-    const found = key && await marked.paths.find(filesystem, key, () => !marked.isClosed);
-    return {
-      kind: "error.filesystem",
-      ...found,
-      attributes: {
-        errno,
-        code: errnoName(errno),
-        count,
-        ...(inode === undefined ? {} : { inode }),
-      },
-      raw: raw.length === 1 ? raw[0] : raw,
-    };
   }
 
   uncover(filesystem: Filesystem): void {
     const marked = this.#marked.get(filesystem);
     if (marked === undefined) return;
+    // What was queued before the filesystem went; where its files were cannot be told any more.
+    if (!this.#isClosed) {
+      const tried = marked.paths.takeTried();
+      const errors = marked.group.read().errors.filter((error) => !isEcho(error, tried));
+      this.#sink.tell(this.name, filesystem, errors.map((error) => told(error, undefined)));
+    }
+    this.#close(filesystem, marked);
+  }
+
+  #close(filesystem: Filesystem, marked: Marked): void {
+    if (marked.isClosed) return;
     this.#marked.delete(filesystem);
     marked.isClosed = true;
     this.#loop.remove(marked.group.fd);
@@ -131,7 +127,23 @@ export class FanotifyErrors implements ErrorSource {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     for (const filesystem of [...this.#marked.keys()]) this.uncover(filesystem);
     await Promise.all(this.#ending);
   }
+}
+
+function told({ errno, count, key, raw }: ErrorRecord, found: FoundPath | undefined): ErrorInit {
+  const inode = key && inodeOf(key);
+  return {
+    kind: "error.filesystem",
+    ...found,
+    attributes: {
+      errno,
+      code: errnoName(errno),
+      count,
+      ...(inode === undefined ? {} : { inode }),
+    },
+    raw: raw.length === 1 ? raw[0] : raw,
+  };
 }
