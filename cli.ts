@@ -13,6 +13,7 @@ import process from "node:process";
 import { type Arguments, help, readArguments, type Synopsis, UsageError } from "./cli/args.ts";
 import { AUDIT, runAudit } from "./cli/audit.ts";
 import { DOCTOR, runDoctor } from "./cli/doctor.ts";
+import { ERRORS, runErrors } from "./cli/errors.ts";
 import { escapeText } from "./cli/escape.ts";
 import { GUARD, runGuard } from "./cli/guard.ts";
 import { MOUNTS, runMounts } from "./cli/mounts.ts";
@@ -35,13 +36,14 @@ const COMMANDS: readonly Command[] = [
   { synopsis: GUARD, run: runGuard },
   { synopsis: AUDIT, run: runAudit },
   { synopsis: MOUNTS, run: runMounts },
+  { synopsis: ERRORS, run: runErrors },
   { synopsis: SNAPSHOT, run: runSnapshot },
   { synopsis: SINCE, run: runSince },
   { synopsis: DOCTOR, run: runDoctor },
 ];
 
 /** Commands of a later version. */
-const NOT_YET = ["errors", "keys"];
+const NOT_YET = ["keys"];
 
 const HELP = `Usage: sentinode COMMAND [OPTIONS] [PATH…]
 

@@ -55,6 +55,14 @@ export type {
   TaggedOf,
   TagsOf,
 } from "./streams/tagged.ts";
+export {
+  type ErrorCoverage,
+  type ErrorSourceCoverage,
+  FilesystemErrors,
+  filesystemErrors,
+  type FilesystemErrorsStats,
+} from "./streams/filesystem_errors.ts";
+export type { FilesystemErrorsOptions, SpaceOptions } from "./streams/filesystem_errors_options.ts";
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
@@ -90,6 +98,9 @@ export {
 export {
   type Actor,
   type Attributes,
+  type ErrorAttributes,
+  type ErrorEvent,
+  type ErrorSourceName,
   type EventInit,
   isKindPattern,
   type Kind,
@@ -98,6 +109,7 @@ export {
   type MetadataState,
   type MountAttributes,
   type MountEvent,
+  type QuotaExcess,
   type WatchEvent,
   type XattrChange,
 } from "./classify/mod.ts";

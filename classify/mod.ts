@@ -25,6 +25,8 @@ export type {
   AuxiliaryRecord,
 } from "./audit_event.ts";
 export type { SocketAddress } from "./audit_address.ts";
+export type { ErrorAttributes, ErrorEvent, ErrorSourceName } from "./error_event.ts";
+export type { QuotaExcess } from "./quota.ts";
 export type { AuditFields } from "./audit_fields.ts";
 export type { AuditPath, Resolve } from "./audit_paths.ts";
 export type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";

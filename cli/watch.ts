@@ -180,13 +180,14 @@ async function outputFiles(): Promise<string[]> {
 /** The width of most kinds, so that paths stand below each other. */
 const KIND_WIDTH = 20;
 
-/** SGR codes by the first part of a kind (ECMA-48): green, yellow, blue, red; bright red for loss. */
+/** SGR codes by the first part of a kind (ECMA-48): green, yellow, blue, red; bright red for loss and errors. */
 const COLORS: Readonly<Record<string, string>> = {
   create: "32",
   modify: "33",
   rename: "34",
   remove: "31",
   lost: "91",
+  error: "91",
 };
 
 /** The line for people, with what audit knows: as whom it was done, by which call, and why it was refused. */

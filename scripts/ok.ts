@@ -54,6 +54,7 @@ const CHECKS: readonly (readonly [name: string, ...command: string[]])[] = [
     "watch/watch.ts",
     "streams/audit.ts",
     "streams/merge.ts",
+    "streams/filesystem_errors.ts",
     "classify/mod.ts",
     "classify/kinds.ts",
     "backends/backend.ts",

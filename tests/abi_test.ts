@@ -20,9 +20,11 @@ import * as audit from "../ffi/abi/audit.ts";
 import * as auditTypes from "../ffi/abi/audit_types.ts";
 import * as capability from "../ffi/abi/capability.ts";
 import * as dirent from "../ffi/abi/dirent.ts";
+import * as ext4 from "../ffi/abi/ext4.ts";
 import * as errno from "../ffi/abi/errno.ts";
 import * as fanotify from "../ffi/abi/fanotify.ts";
 import * as file_attr from "../ffi/abi/file_attr.ts";
+import * as genetlink from "../ffi/abi/genetlink.ts";
 import * as handle from "../ffi/abi/handle.ts";
 import * as inotify from "../ffi/abi/inotify.ts";
 import * as ioctl from "../ffi/abi/ioctl.ts";
@@ -32,6 +34,7 @@ import * as nsfs from "../ffi/abi/nsfs.ts";
 import * as open from "../ffi/abi/open.ts";
 import * as poll from "../ffi/abi/poll.ts";
 import * as posix_acl from "../ffi/abi/posix_acl.ts";
+import * as quota from "../ffi/abi/quota.ts";
 import * as signal from "../ffi/abi/signal.ts";
 import * as socket from "../ffi/abi/socket.ts";
 import * as spawn from "../ffi/abi/spawn.ts";
@@ -238,6 +241,31 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     headers: ["linux/errno.h"],
     tables: ["ERRNO"],
   },
+  "ext4.ts": {
+    exports: ext4,
+    headers: [],
+    macros: {
+      "fs/ext4/ext4.h, v6.18": {
+        EXT4_ERR_UNKNOWN: "1",
+        EXT4_ERR_EIO: "2",
+        EXT4_ERR_ENOMEM: "3",
+        EXT4_ERR_EFSBADCRC: "4",
+        EXT4_ERR_EFSCORRUPTED: "5",
+        EXT4_ERR_ENOSPC: "6",
+        EXT4_ERR_ENOKEY: "7",
+        EXT4_ERR_EROFS: "8",
+        EXT4_ERR_EFBIG: "9",
+        EXT4_ERR_EEXIST: "10",
+        EXT4_ERR_ERANGE: "11",
+        EXT4_ERR_EOVERFLOW: "12",
+        EXT4_ERR_EBUSY: "13",
+        EXT4_ERR_ENOTDIR: "14",
+        EXT4_ERR_ENOTEMPTY: "15",
+        EXT4_ERR_ESHUTDOWN: "16",
+        EXT4_ERR_EFAULT: "17",
+      },
+    },
+  },
   "fanotify.ts": {
     exports: fanotify,
     headers: ["linux/fanotify.h"],
@@ -285,6 +313,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     structs: ["file_attr"],
     definitions: FILE_ATTR_DEFINITIONS,
   },
+  "genetlink.ts": {
+    exports: genetlink,
+    headers: ["linux/genetlink.h"],
+    structs: ["genlmsghdr"],
+  },
   "handle.ts": {
     exports: handle,
     headers: ["fcntl.h"],
@@ -294,7 +327,11 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
       "include/uapi/linux/fcntl.h, v6.12": { AT_HANDLE_MNT_ID_UNIQUE: "0x001" },
       "include/uapi/linux/fcntl.h, v6.13": { AT_HANDLE_CONNECTABLE: "0x002" },
       "include/linux/exportfs.h, v6.13": {
+        FILEID_INO32_GEN: "1",
+        FILEID_INO32_GEN_PARENT: "2",
         FILEID_BTRFS_WITHOUT_PARENT: "0x4d",
+        FILEID_INO64_GEN: "0x81",
+        FILEID_INO64_GEN_PARENT: "0x82",
         FILEID_INVALID: "0xff",
         FILEID_USER_FLAGS_MASK: "0xffff0000",
       },
@@ -308,7 +345,7 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
   "netlink.ts": {
     exports: netlink,
     headers: ["linux/netlink.h"],
-    structs: ["sockaddr_nl", "nlmsghdr", "nlmsgerr"],
+    structs: ["sockaddr_nl", "nlmsghdr", "nlmsgerr", "nlattr"],
   },
   "open.ts": {
     exports: open,
@@ -323,6 +360,10 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     exports: posix_acl,
     headers: ["linux/types.h", "linux/posix_acl.h", "linux/posix_acl_xattr.h"],
     structs: ["posix_acl_xattr_header", "posix_acl_xattr_entry"],
+  },
+  "quota.ts": {
+    exports: quota,
+    headers: ["linux/quota.h"],
   },
   "signal.ts": {
     exports: signal,
@@ -353,6 +394,7 @@ _Static_assert(sizeof(posix_spawnattr_t) <= 512, "posix_spawnattr_t");
     exports: statfs,
     headers: ["asm/statfs.h", "linux/magic.h"],
     structs: ["statfs"],
+    macros: { "include/linux/statfs.h, v6.18": { ST_RDONLY: "0x0001" } },
   },
   "statx.ts": {
     exports: statx,

@@ -7,7 +7,7 @@ import test from "node:test";
 import { dropsOf } from "../backends/audit/data_socket.ts";
 import { formatRule } from "../backends/audit/format_rule.ts";
 import { LossCounters } from "../backends/audit/losses.ts";
-import { decodeDatagram, encodeMessage } from "../backends/audit/netlink.ts";
+import { decodeDatagram, encodeMessage } from "../backends/netlink.ts";
 import {
   BACKLOG_LIMIT,
   BACKLOG_WAIT,

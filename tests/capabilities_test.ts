@@ -29,6 +29,9 @@ const NAMES = [
   "permission-events",
   "pre-content-events",
   "mount-events",
+  "filesystem-errors",
+  "ext4-error-count",
+  "quota-warnings",
   "audit-rules",
   "audit-multicast",
 ];

@@ -33,6 +33,8 @@ interface Recipe {
   readonly programs: readonly string[];
   /** Makes and mounts it in an empty directory; the path at which it is used. */
   make(base: string): string;
+  /** Whether the kernel can do it is known by trying only. */
+  readonly isTried?: true;
 }
 
 const MIB = 1024 * 1024;
@@ -43,7 +45,28 @@ function onLoopDevice(base: string, size: number, mkfs: readonly string[]): stri
   writeFileSync(image, "");
   truncateSync(image, size);
   run(...mkfs, image);
-  return mounted(join(base, "root"), "-o", "loop", image);
+  return onImage(join(base, "root"), image);
+}
+
+/** Mounts an image at a directory that it makes; the directory. */
+function onImage(point: string, image: string, options?: string): string {
+  mkdirSync(point);
+  mountImage(image, point, options);
+  return point;
+}
+
+/**
+ * Mounts an image, on a loop device that goes with the mount. Not by `-o loop`: mount(8) has the device open for writing
+ * meanwhile, which kernels without CONFIG_BLK_DEV_WRITE_MOUNTED (Linux 6.8) refuse.
+ */
+export function mountImage(image: string, point: string, options = "defaults"): void {
+  const find = ["--find", "--show", image];
+  const device = execFileSync("losetup", find, { encoding: "utf8" }).trim();
+  try {
+    run("mount", "-o", options, device, point);
+  } finally {
+    run("losetup", "--detach", device); // once it is not mounted any more
+  }
 }
 
 /** Mounts at a directory that it makes; the directory. */
@@ -51,6 +74,12 @@ function mounted(point: string, ...options: readonly string[]): string {
   mkdirSync(point);
   run("mount", ...options, point);
   return point;
+}
+
+/** What is mounted at a path: `"/dev/loop0"`. */
+export function deviceOf(point: string): string {
+  const mounts = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  return mounts.findLast((mount) => mount.point === point)!.source;
 }
 
 function inMemory(base: string, name = "root"): string {
@@ -63,6 +92,25 @@ function ext4(base: string): string {
   return root;
 }
 
+/** With a file `directory/broken` that has no type, and goes on after an error. */
+function brokenExt4(base: string): string {
+  const image = join(base, "image");
+  writeFileSync(image, "");
+  truncateSync(image, 16 * MIB);
+  run("mkfs.ext4", "-q", image);
+  const source = join(base, "source");
+  writeFileSync(source, "text");
+  for (
+    const request of [
+      "mkdir directory",
+      `write ${source} directory/whole`,
+      `write ${source} directory/broken`,
+      "sif directory/broken mode 0xff",
+    ]
+  ) run("debugfs", "-w", "-R", request, image);
+  return onImage(join(base, "root"), image, "errors=continue");
+}
+
 function btrfs(base: string): string {
   return onLoopDevice(base, 128 * MIB, ["mkfs.btrfs", "-q"]);
 }
@@ -73,8 +121,7 @@ function subvolume(base: string, name: "subvolume" | "snapshot"): string {
   run("btrfs", "-q", "subvolume", "create", join(top, "subvolume"));
   writeFileSync(join(top, "subvolume", "before"), "");
   run("btrfs", "-q", "subvolume", "snapshot", join(top, "subvolume"), join(top, "snapshot"));
-  const options = ["-o", `loop,subvol=${name}`, join(base, "image")];
-  return mounted(join(base, name), ...options);
+  return mounted(join(base, name), "-o", `subvol=${name}`, deviceOf(top));
 }
 
 /** Two layers in memory, with a file and a directory in the lower one. */
@@ -104,8 +151,40 @@ export type FilesystemType =
   | "bind"
   | "squashfs";
 
-const RECIPES: Readonly<Record<FilesystemType, Recipe>> = {
+/** Those that are made for one purpose. */
+export type SpecialFilesystem = "ext4 broken" | "ext4 quota" | "tmpfs quota";
+
+const RECIPES: Readonly<Record<FilesystemType | SpecialFilesystem, Recipe>> = {
   ext4: { driver: "ext4", programs: ["mkfs.ext4"], make: ext4 },
+  "ext4 broken": { driver: "ext4", programs: ["mkfs.ext4", "debugfs"], make: brokenExt4 },
+  /** Users have quotas. */
+  "ext4 quota": {
+    driver: "ext4",
+    programs: ["mkfs.ext4"],
+    isTried: true,
+    make(base) {
+      const image = join(base, "image");
+      writeFileSync(image, "");
+      truncateSync(image, 16 * MIB);
+      run("mkfs.ext4", "-q", "-O", "quota", "-E", "quotatype=usrquota", image);
+      return onImage(join(base, "root"), image, "usrquota");
+    },
+  },
+  /** Of 1 MiB and 5 files a user (Linux 6.6). */
+  "tmpfs quota": {
+    driver: "tmpfs",
+    programs: [],
+    isTried: true,
+    make: (base) =>
+      mounted(
+        join(base, "root"),
+        "-t",
+        "tmpfs",
+        "-o",
+        "usrquota,usrquota_block_hardlimit=1m,usrquota_inode_hardlimit=5",
+        "sentinode-test",
+      ),
+  },
   xfs: {
     driver: "xfs",
     programs: ["mkfs.xfs"],
@@ -164,14 +243,22 @@ const RECIPES: Readonly<Record<FilesystemType, Recipe>> = {
 };
 
 /** Why a type cannot be mounted here; false where it can. */
-export function whyNot(type: FilesystemType): string | false {
+export function whyNot(type: FilesystemType | SpecialFilesystem): string | false {
   if (!isRoot) return "needs root";
-  const { driver, programs } = RECIPES[type];
+  const { driver, programs, isTried } = RECIPES[type];
   if (!readFileSync("/proc/filesystems", "utf8").split(/\s+/).includes(driver)) {
     return `the kernel has no ${driver}`;
   }
   const missing = programs.find((program) => !isInstalled(program));
-  return missing === undefined ? false : `${missing} is not installed`;
+  if (missing !== undefined) return `${missing} is not installed`;
+  if (isTried) {
+    try {
+      new Filesystem(type)[Symbol.dispose]();
+    } catch {
+      return `the kernel cannot mount ${type}`;
+    }
+  }
+  return false;
 }
 
 /** What the directories are called: by the process that is to remove them. */
@@ -183,7 +270,7 @@ export class Filesystem implements Disposable {
   readonly base: string;
   readonly path: string;
 
-  constructor(type: FilesystemType) {
+  constructor(type: FilesystemType | SpecialFilesystem) {
     sweep();
     this.base = realpathSync(mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
     chmodSync(this.base, 0o755);

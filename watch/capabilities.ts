@@ -13,6 +13,7 @@ import process from "node:process";
 import { AuditControl } from "../backends/audit/control.ts";
 import { AuditSocket } from "../backends/audit/netlink.ts";
 import type { AuditStatus } from "../backends/audit/status.ts";
+import { ErrorCounter } from "../backends/ext4/error_counter.ts";
 import { identify, openHandle } from "../backends/fanotify/handle.ts";
 import {
   type LimitName,
@@ -21,11 +22,13 @@ import {
   limitUsers,
   readLimit,
 } from "../backends/limits.ts";
+import { QuotaSocket } from "../backends/quota/quota_socket.ts";
 import {
   FAN_CLASS_CONTENT,
   FAN_CLASS_NOTIF,
   FAN_CLASS_PRE_CONTENT,
   FAN_CLOEXEC,
+  FAN_FS_ERROR,
   FAN_MARK_ADD,
   FAN_MARK_FILESYSTEM,
   FAN_MARK_INODE,
@@ -39,6 +42,7 @@ import {
   FAN_RENAME,
   FAN_REPORT_DFID_NAME_TARGET,
   FAN_REPORT_FD_ERROR,
+  FAN_REPORT_FID,
   FAN_REPORT_MNT,
   FAN_REPORT_PIDFD,
   FAN_UNLIMITED_MARKS,
@@ -94,6 +98,9 @@ export type ProbeName =
   | "permission-events"
   | "pre-content-events"
   | "mount-events"
+  | "filesystem-errors"
+  | "ext4-error-count"
+  | "quota-warnings"
   | "audit-rules"
   | "audit-multicast";
 
@@ -333,6 +340,42 @@ const TRIALS: readonly Trial[] = [
     remedies: {
       ...OF_INIT,
       EINVAL: "needs Linux 6.15; older ones tell it through /proc/self/mountinfo",
+    },
+  },
+  {
+    name: "filesystem-errors",
+    about: "errors of the filesystem, by fanotify (before Linux 7.0 of ext4 alone)",
+    run: ({ libc, path }) =>
+      withGroup(
+        libc,
+        FAN_CLOEXEC | FAN_NONBLOCK | FAN_CLASS_NOTIF | FAN_REPORT_FID,
+        (fd) => addMark(libc, fd, FAN_MARK_FILESYSTEM, FAN_FS_ERROR, path),
+      ),
+    remedies: {
+      ...OF_MARK,
+      EINVAL: "needs Linux 5.16",
+      EXDEV: "name a path on the filesystem's top (btrfs: subvolid=5)",
+      ENODEV: "this filesystem has no identity to report errors by",
+      EOPNOTSUPP: "this filesystem has no identity to report errors by",
+    },
+  },
+  {
+    name: "ext4-error-count",
+    about: "errors of ext4, by its counters, for everybody",
+    run: ({ libc, path }) =>
+      refusalOf(() => {
+        const device = fileStatus(libc, cString(path))?.device ?? "?";
+        new ErrorCounter(libc, device).close();
+      }),
+    remedies: { ENOENT: "ext4 alone counts its errors, with sysfs mounted at /sys" },
+  },
+  {
+    name: "quota-warnings",
+    about: "who exceeds a quota",
+    run: ({ libc }) => refusalOf(() => new QuotaSocket(libc).close()),
+    remedies: {
+      ENOENT: "needs CONFIG_QUOTA_NETLINK_INTERFACE, and the machine's first network namespace",
+      EPROTONOSUPPORT: "this kernel is built without generic netlink",
     },
   },
   {

@@ -25,7 +25,8 @@ import { SOL_NETLINK } from "../../ffi/abi/socket.ts";
 import type { SystemError } from "../../ffi/errno.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { encodeText } from "../../ffi/text.ts";
-import { AuditSocket, encodeMessage, type NetlinkMessage } from "./netlink.ts";
+import { encodeMessage, type NetlinkMessage } from "../netlink.ts";
+import { AuditSocket } from "./netlink.ts";
 import { auditError } from "./refusal.ts";
 import {
   type AuditSettings,

@@ -13,7 +13,8 @@ import { SO_RCVBUF, SO_RCVBUFFORCE, SOL_SOCKET } from "../../ffi/abi/socket.ts";
 import { fileStatus, readText } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { cString } from "../../ffi/text.ts";
-import { AuditSocket, encodeMessage, type Nothing } from "./netlink.ts";
+import { encodeMessage, type Nothing } from "../netlink.ts";
+import { AuditSocket } from "./netlink.ts";
 import { auditError } from "./refusal.ts";
 import { encodeSettings } from "./status.ts";
 

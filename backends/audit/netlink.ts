@@ -1,152 +1,28 @@
 /**
- * Netlink messages and the sockets that carry them.
+ * The netlink socket of audit.
  *
  * @module
  */
 
-import { EAGAIN, EINTR, ENOBUFS } from "../../ffi/abi/errno.ts";
-import { NETLINK_AUDIT, nlmsghdr, sockaddr_nl } from "../../ffi/abi/netlink.ts";
-import {
-  AF_NETLINK,
-  MSG_DONTWAIT,
-  MSG_TRUNC,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_RAW,
-} from "../../ffi/abi/socket.ts";
+import { NETLINK_AUDIT } from "../../ffi/abi/netlink.ts";
 import type { Libc } from "../../ffi/port.ts";
+import { NetlinkSocket } from "../netlink.ts";
 import { type AuditCapability, auditError } from "./refusal.ts";
 
-/** A message; its payload is valid until the next one is received. */
-export interface NetlinkMessage {
-  readonly type: number;
-  readonly flags: number;
-  readonly sequence: number;
-  /** What follows the header. */
-  readonly payload: Uint8Array<ArrayBuffer>;
-}
-
-/** What receiving gives where there is no message: nothing is queued, or some were dropped before. */
-export type Nothing = "empty" | "overrun";
-
-/** A message as bytes. */
-export function encodeMessage(
-  { type, flags, sequence, payload }: NetlinkMessage,
-): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(new ArrayBuffer(nlmsghdr.size + payload.length));
-  const view = new DataView(bytes.buffer);
-  view.setUint32(nlmsghdr.nlmsg_len, bytes.length, true);
-  view.setUint16(nlmsghdr.nlmsg_type, type, true);
-  view.setUint16(nlmsghdr.nlmsg_flags, flags, true);
-  view.setUint32(nlmsghdr.nlmsg_seq, sequence, true);
-  bytes.set(payload, nlmsghdr.size);
-  return bytes;
-}
-
-/**
- * The message in a datagram of `length` bytes, one a datagram. `nlmsg_len` is not looked at: in records to the registered
- * daemon it leaves out the header (measured on 6.18). Undefined for what is no message.
- */
-export function decodeDatagram(
-  bytes: Uint8Array<ArrayBuffer>,
-  length: number,
-): NetlinkMessage | undefined {
-  if (length < nlmsghdr.size || length > bytes.length) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, length);
-  return {
-    type: view.getUint16(nlmsghdr.nlmsg_type, true),
-    flags: view.getUint16(nlmsghdr.nlmsg_flags, true),
-    sequence: view.getUint32(nlmsghdr.nlmsg_seq, true),
-    payload: bytes.subarray(nlmsghdr.size, length),
-  };
-}
-
-/** The largest datagram: 8,970 bytes of a record (MAX_AUDIT_MESSAGE_LENGTH), or a rule with its texts. */
-const LARGEST = 16 * 1024;
-
 /** A netlink socket of audit, non-blocking, that hears the kernel alone. */
-export class AuditSocket {
-  readonly fd: number;
-  /** Bytes received so far. */
-  bytesRead = 0;
-  readonly #libc: Libc;
-  readonly #bytes = new Uint8Array(new ArrayBuffer(LARGEST));
-  readonly #sender = new Uint8Array(new ArrayBuffer(sockaddr_nl.size));
-  readonly #senderView = new DataView(this.#sender.buffer);
-  readonly #senderLength = new Int32Array(new ArrayBuffer(4));
-
+export class AuditSocket extends NetlinkSocket {
   /** Opens and binds a socket that is in these multicast groups. Throws what {@linkcode auditError} says. */
   constructor(libc: Libc, capability: AuditCapability, groups = 0) {
-    this.#libc = libc;
-    this.fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_AUDIT);
-    if (this.fd < 0) {
-      const init = { syscall: "socket", errno: libc.errno() };
-      throw auditError(libc, "open audit", init, capability);
-    }
-    const address = netlinkAddress(groups);
-    if (libc.bind(this.fd, address, address.length) < 0) {
-      const init = { syscall: "bind", errno: libc.errno() };
-      libc.close(this.fd);
-      throw auditError(libc, "open audit", init, capability);
-    }
-  }
-
-  /** Sends a message to the kernel, which works on it at once; the errno where it does not take it, 0 where it does. */
-  send(message: Uint8Array<ArrayBuffer>): number {
-    const libc = this.#libc;
-    for (;;) {
-      if (libc.sendto(this.fd, message, message.length, 0, KERNEL, KERNEL.length) >= 0) return 0;
-      const errno = libc.errno();
-      if (errno !== EINTR) return errno;
-    }
-  }
-
-  /**
-   * The next message of the kernel. What others send is passed over (anybody may send to a netlink socket). An errno that
-   * would end the stream is believed only when it comes twice, as in ffi/queue.ts.
-   */
-  receive(): NetlinkMessage | Nothing {
-    const libc = this.#libc;
-    for (let doubted = 0;;) {
-      this.#senderLength[0] = sockaddr_nl.size;
-      const length = libc.recvfrom(
-        this.fd,
-        this.#bytes,
-        this.#bytes.length,
-        MSG_DONTWAIT | MSG_TRUNC,
-        this.#sender,
-        this.#senderLength,
-      );
-      if (length >= 0) {
-        doubted = 0;
-        this.bytesRead += length;
-        if (this.#senderView.getUint32(sockaddr_nl.nl_pid, true) !== 0) continue;
-        const message = decodeDatagram(this.#bytes, length);
-        if (message !== undefined) return message;
-        continue;
-      }
-      const errno = libc.errno();
-      if (errno === EAGAIN) return "empty";
-      if (errno === EINTR) continue;
-      if (errno === ENOBUFS) return "overrun";
-      if (errno === doubted) throw auditError(libc, "read audit", { syscall: "recvfrom", errno });
-      doubted = errno;
-    }
-  }
-
-  /** Closes the file descriptor. */
-  close(): void {
-    this.#libc.close(this.fd);
+    super(libc, {
+      protocol: NETLINK_AUDIT,
+      groups,
+      refuse: (what, syscall, errno) =>
+        auditError(
+          libc,
+          `${what} audit`,
+          { syscall, errno },
+          what === "open" ? capability : undefined,
+        ),
+    });
   }
 }
-
-function netlinkAddress(groups: number): Uint8Array<ArrayBuffer> {
-  const address = new Uint8Array(new ArrayBuffer(sockaddr_nl.size));
-  const view = new DataView(address.buffer);
-  view.setUint16(sockaddr_nl.nl_family, AF_NETLINK, true);
-  view.setUint32(sockaddr_nl.nl_groups, groups, true);
-  return address;
-}
-
-/** The kernel's address. */
-const KERNEL = netlinkAddress(0);

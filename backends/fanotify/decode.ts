@@ -356,6 +356,24 @@ export function mountIdOf(record: FanotifyRecord): number | undefined {
   return Number(record.batch.view.getBigUint64(at + fanotify_event_info_mnt.mnt_id, true));
 }
 
+/** What went wrong with a filesystem, and how often. */
+export interface RecordedError {
+  readonly errno: number;
+  /** How many errors the record stands for: the first is told, and later ones are counted until it is read. */
+  readonly count: number;
+}
+
+/** The error of a record of FAN_FS_ERROR; undefined of another one. */
+export function errorOf(record: FanotifyRecord): RecordedError | undefined {
+  const at = findInfo(record, FAN_EVENT_INFO_TYPE_ERROR);
+  if (at < 0 || infoLength(record.batch, at) < fanotify_event_info_error.size) return undefined;
+  const { words } = record.batch;
+  return {
+    errno: words[(at + fanotify_event_info_error.error) >> 2]!,
+    count: words[(at + fanotify_event_info_error.error_count) >> 2]! >>> 0,
+  };
+}
+
 function decodeInfo(batch: FanotifyBatch, at: number, size: number): FanotifyInfo {
   const { view, bytes } = batch;
   const type = bytes[at]!;

@@ -12,6 +12,10 @@ import {
   AT_HANDLE_FID,
   file_handle,
   FILEID_BTRFS_WITHOUT_PARENT,
+  FILEID_INO32_GEN,
+  FILEID_INO32_GEN_PARENT,
+  FILEID_INO64_GEN,
+  FILEID_INO64_GEN_PARENT,
   MAX_HANDLE_SZ,
 } from "../../ffi/abi/handle.ts";
 import { AT_EMPTY_PATH, O_CLOEXEC, O_DIRECTORY, O_PATH } from "../../ffi/abi/open.ts";
@@ -71,6 +75,20 @@ export function isSubvolumeOf(words: Int32Array, at: number, parent: number): bo
   return words[at + 3] === FILEID_BTRFS_WITHOUT_PARENT &&
     words[parent + 3] === FILEID_BTRFS_WITHOUT_PARENT &&
     SUBVOLUME.some((word) => words[at + word] !== words[parent + word]);
+}
+
+/** The inode number in a key of the usual types (ext4, xfs, tmpfs …); undefined where it cannot be told. */
+export function inodeOf(key: HandleKey): number | undefined {
+  const [, , length = 0, type, low = 0, high = 0] = key;
+  switch (type) {
+    case FILEID_INO32_GEN:
+    case FILEID_INO32_GEN_PARENT:
+      return length >= 4 ? low >>> 0 : undefined;
+    case FILEID_INO64_GEN:
+    case FILEID_INO64_GEN_PARENT:
+      return length >= 8 ? (low >>> 0) + (high >>> 0) * 2 ** 32 : undefined;
+  }
+  return undefined;
 }
 
 /** 32 bits of the key at `at`; different keys may share them. */
@@ -172,12 +190,19 @@ export function identify(libc: Libc, fd: number): OpenDirectory | undefined {
   return undefined;
 }
 
-/** The directory that `key` names, opened with O_PATH on the filesystem of `mountFd`; -1 and errno where it cannot. */
-export function openHandle(libc: Libc, mountFd: number, key: HandleKey): number {
-  // O_DIRECTORY: the root of a user namespace may open directories only (Linux 6.16).
+/**
+ * The directory that `key` names, opened with O_PATH on the filesystem of `mountFd`; -1 and errno where it cannot. Without
+ * O_DIRECTORY in `flags` any file; the root of a user namespace may open directories only (Linux 6.16).
+ */
+export function openHandle(
+  libc: Libc,
+  mountFd: number,
+  key: HandleKey,
+  flags: number = O_DIRECTORY,
+): number {
   const bytes = new Uint8Array(file_handle.size + key[2]!);
   bytes.set(new Uint8Array(key.buffer, key.byteOffset + 8, bytes.length));
-  return libc.open_by_handle_at(mountFd, bytes, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return libc.open_by_handle_at(mountFd, bytes, O_PATH | O_CLOEXEC | flags);
 }
 
 /** The parent of an open directory, opened with O_PATH; -1 and errno where it cannot. */

@@ -17,7 +17,11 @@ export const AT_HANDLE_FID = 0x200; // to compare only, may not open; = AT_REMOV
 
 // Values in handle_type.
 
+export const FILEID_INO32_GEN = 0x1; // inode u32, gen u32; 2.6.13
+export const FILEID_INO32_GEN_PARENT = 0x2; // and those of the parent
 export const FILEID_BTRFS_WITHOUT_PARENT = 0x4d; // objectid u64, root_objectid u64, gen u32; 2.6.29
+export const FILEID_INO64_GEN = 0x81; // inode u64, gen u32; 6.7, of xfs long before
+export const FILEID_INO64_GEN_PARENT = 0x82;
 export const FILEID_INVALID = 0xff; // no handle could be made; handle_bytes is 0
 export const FILEID_USER_FLAGS_MASK = 0xffff0000; // AT_HANDLE_CONNECTABLE's; not compared, 6.13
 

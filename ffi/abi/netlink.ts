@@ -1,5 +1,5 @@
 /**
- * Constants and layouts of netlink(7), from `<linux/netlink.h>`: what audit uses.
+ * Constants and layouts of netlink(7), from `<linux/netlink.h>`: what audit and generic netlink use.
  *
  * @module
  */
@@ -7,6 +7,7 @@
 // Protocols: the third argument of socket(2).
 
 export const NETLINK_AUDIT = 9;
+export const NETLINK_GENERIC = 16;
 
 // Flags of a message: `nlmsghdr.nlmsg_flags`.
 
@@ -50,3 +51,14 @@ export const nlmsgerr = {
   error: 0,
   msg: 4,
 } as const;
+
+/** `struct nlattr` (`<linux/netlink.h>`), before each attribute. Both are 16 bits wide; `nla_len` counts this header. */
+export const nlattr = {
+  size: 4,
+  nla_len: 0,
+  nla_type: 2,
+} as const;
+
+export const NLA_F_NESTED = 0x8000; // in `nla_type`: it has attributes within
+export const NLA_F_NET_BYTEORDER = 0x4000;
+export const NLA_ALIGNTO = 4; // where the next attribute begins

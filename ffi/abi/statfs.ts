@@ -24,6 +24,10 @@ export const statfs = {
   f_flags: 80,
 } as const;
 
+// Bits of `f_flags`.
+
+export const ST_RDONLY = 0x1;
+
 // Values of `f_type`: filesystems on disks.
 
 export const EXT4_SUPER_MAGIC = 0xef53; // also ext2 and ext3
