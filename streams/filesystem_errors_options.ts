@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkOptions, type OptionTable, show } from "../watch/option_checks.ts";
 import { checkEvents } from "../watch/options.ts";
 import { pathList } from "../watch/targets.ts";
 import type { SpaceLimits } from "./error_sources/scarce_space.ts";
@@ -42,7 +43,7 @@ export interface ErrorSettings {
   readonly signal: AbortSignal | undefined;
 }
 
-const NAMES: readonly string[] = ["events", "space", "audit", "signal"];
+const OPTIONS: OptionTable = { flags: ["audit"], others: ["events", "space"] };
 const SPACE: Readonly<
   Record<keyof SpaceLimits, { readonly value: number; readonly least: number }>
 > = {
@@ -59,21 +60,14 @@ export function settleErrors(
   paths: string | URL | Iterable<string | URL>,
   options: FilesystemErrorsOptions,
 ): ErrorSettings {
-  const wrong = (name: string, value: unknown, what: string) =>
-    new TypeError(`Cannot watch for errors with ${name} ${String(value)}: ${what}`);
-  if (typeof options !== "object" || options === null) {
-    throw wrong("options", options, "not an object");
-  }
-  for (const name of Object.keys(options)) {
-    if (!NAMES.includes(name)) throw wrong("option", name, "no such option");
-  }
+  checkOptions("watch for errors", options, OPTIONS);
   const { events = ["error"], space = {}, audit = false, signal } = options;
-  if (typeof audit !== "boolean") throw wrong("audit", audit, "it is true or false");
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw wrong("signal", signal, "not an AbortSignal");
-  }
   if (space !== false && (typeof space !== "object" || space === null)) {
-    throw wrong("space", space, "it is { bytes, inodes, interval } or false");
+    throw new TypeError(
+      `Cannot watch for errors with space ${
+        show(space)
+      }: it is { bytes, inodes, interval } or false`,
+    );
   }
   return {
     paths: pathList(paths, "watch"),

@@ -406,7 +406,7 @@ test("what is wrong with arguments is said at once", () => {
   assert.throws(() => filesystemErrors([]), /TypeError: Cannot watch no path/);
   assert.throws(wrong(null), /not an object/);
   assert.throws(wrong({ spaces: {} }), /option spaces: no such option/);
-  assert.throws(wrong({ audit: "auto" }), /audit auto: it is true or false/);
+  assert.throws(wrong({ audit: "auto" }), /audit "auto": it is true or false/);
   assert.throws(wrong({ events: ["errors"] }), /no such kind/);
   assert.throws(wrong({ space: true }), /space true/);
   assert.throws(wrong({ space: { byte: 1 } }), /space\.byte: no such option/);
