@@ -15,6 +15,7 @@ import { AUDIT, runAudit } from "./cli/audit.ts";
 import { DOCTOR, runDoctor } from "./cli/doctor.ts";
 import { escapeText } from "./cli/escape.ts";
 import { GUARD, runGuard } from "./cli/guard.ts";
+import { KEYS, runKeys } from "./cli/keys.ts";
 import { openTerminal, type Terminal } from "./cli/output.ts";
 import { runSince, runSnapshot, SINCE, SNAPSHOT } from "./cli/snapshot.ts";
 import { runTrace, TRACE } from "./cli/trace.ts";
@@ -33,13 +34,14 @@ const COMMANDS: readonly Command[] = [
   { synopsis: TRACE, run: runTrace },
   { synopsis: GUARD, run: runGuard },
   { synopsis: AUDIT, run: runAudit },
+  { synopsis: KEYS, run: runKeys },
   { synopsis: SNAPSHOT, run: runSnapshot },
   { synopsis: SINCE, run: runSince },
   { synopsis: DOCTOR, run: runDoctor },
 ];
 
 /** Commands of a later version. */
-const NOT_YET = ["mounts", "errors", "keys"];
+const NOT_YET = ["mounts", "errors"];
 
 const HELP = `Usage: sentinode COMMAND [OPTIONS] [PATH…]
 

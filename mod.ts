@@ -46,6 +46,11 @@ export type {
 } from "./streams/audit_options.ts";
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
+export { keys, type KeysStats, KeyStream } from "./streams/keys.ts";
+export type { KeysOptions, TaggedKeyring } from "./streams/keys_options.ts";
+export type { KeyFilter } from "./backends/keys/filter.ts";
+export type { Key, Keyring } from "./backends/keys/keyctl.ts";
+export type { KeyCoverage } from "./backends/keys/tree.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
 export { changesSince, snapshot, type SnapshotOptions } from "./watch/snapshot.ts";
 export type { MetadataOptions, WatchOptions } from "./watch/options.ts";
@@ -71,6 +76,8 @@ export {
   type Attributes,
   type EventInit,
   isKindPattern,
+  type KeyAttributes,
+  type KeyEvent,
   type Kind,
   KINDS,
   matches,
