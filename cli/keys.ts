@@ -51,7 +51,7 @@ ${EXIT_STATUS}`,
 export async function runKeys(args: Arguments, terminal: Terminal): Promise<number> {
   await prepare(terminal);
   const limits = readLimits(args);
-  const line = eventLine("keys", args, terminal.out.colors, keyLine);
+  const line = eventLine("watch keys", args, terminal.out.colors, keyLine);
   function* render(batch: readonly WatchEvent[]): Generator<readonly Piece[]> {
     for (const event of batch) yield line({ event, kinds: [event.kind] });
   }
