@@ -42,8 +42,8 @@ export interface KeysStats {
   readonly capacity: number;
 }
 
-/** How long to wait for keys under construction before they are looked at again, in ms. */
-const LOOK_AGAIN = 100;
+/** How long to wait for keys that cannot be watched now before they are looked at again, in ms. */
+const LOOK_AGAIN = 250;
 
 /** A running stream of what happens to keys. */
 export class KeyStream extends EventStream<KeyEvent> {
@@ -57,7 +57,7 @@ export class KeyStream extends EventStream<KeyEvent> {
   #tree: KeyTree | undefined;
   #reactor: Reactor | undefined;
   #isReading = false;
-  /** Whether other keys may have to be watched, and whether any note was lost, since nothing was queued. */
+  /** Whether other keys may have to be watched, and whether any note was lost, since it was last looked. */
   #isChanged = false;
   #isLost = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -103,7 +103,7 @@ export class KeyStream extends EventStream<KeyEvent> {
     shared.add(pipe.fd, () => this.#read());
     this.#tree = tree;
     this.#reactor = shared;
-    this.#waitForUnfinished();
+    this.#lookAgain();
   }
 
   /** Reads what is queued; what goes wrong ends the stream. */
@@ -118,19 +118,43 @@ export class KeyStream extends EventStream<KeyEvent> {
     try {
       const turns = new Turns();
       while (this.#closing === undefined && !this.#queue.isFull) {
-        // To the end: that notes were lost is told by the read after the last one.
-        const notes = pipe.read();
-        if (notes.length === 0) return this.#isDrained(tree, pipe);
-        this.#notes += notes.length;
-        this.#queue.push(notes.flatMap((note) => this.#take(tree, note)), "");
-        if (turns.isOver) await turns.next();
+        if (this.#readTurn(tree, pipe, turns)) {
+          this.#reactor!.arm(pipe.fd);
+          break;
+        }
+        await turns.next();
       }
+      if (!tree.isEmpty) return;
+      this.#queue.end();
+      this.#end();
     } catch (error) {
       this.#queue.end({ error });
       this.#end();
     } finally {
       this.#isReading = false;
     }
+  }
+
+  /**
+   * Reads until nothing is queued (then true), or others shall have their turn. What is told is watched by then: of a key
+   * that was linked all that comes is told.
+   */
+  #readTurn(tree: KeyTree, pipe: NotificationPipe, turns: Turns): boolean {
+    const events: KeyEvent[] = [];
+    let isDrained: boolean;
+    do {
+      // To the end: that notes were lost is told by the read after the last one.
+      const notes = pipe.read();
+      isDrained = notes.length === 0;
+      this.#notes += notes.length;
+      for (const note of notes) events.push(...this.#take(tree, note));
+    } while (!isDrained && !turns.isOver);
+    if (isDrained) tree.settle();
+    if (this.#isLost) tree.doubt();
+    if (this.#isChanged || this.#isLost) events.push(...this.#look(tree));
+    this.#isChanged = this.#isLost = false;
+    this.#queue.push(events, "");
+    return isDrained;
   }
 
   /** What a note tells: an event, or nothing. */
@@ -147,20 +171,8 @@ export class KeyStream extends EventStream<KeyEvent> {
     return this.#isWanted(note) ? [event] : [];
   }
 
-  /** Nothing is queued any more. */
-  #isDrained(tree: KeyTree, pipe: NotificationPipe): void {
-    tree.settle();
-    if (this.#isLost) tree.doubt();
-    if (this.#isChanged || this.#isLost) this.#look(tree);
-    this.#isChanged = this.#isLost = false;
-    this.#reactor!.arm(pipe.fd);
-    if (!tree.isEmpty) return;
-    this.#queue.end();
-    this.#end();
-  }
-
-  /** Watches what is there now, and tells what the kernel has not. */
-  #look(tree: KeyTree): void {
+  /** Watches what is there now, and gives what the kernel has not told of. */
+  #look(tree: KeyTree): KeyEvent[] {
     const wasLimited = tree.isLimited;
     const notes = tree.look();
     const events = notes.filter((note) => this.#isWanted(note)).map((note) =>
@@ -171,17 +183,17 @@ export class KeyStream extends EventStream<KeyEvent> {
       const lost = FileEvent.from({ kind: "lost", path: "", attributes }, Date.now(), "keys");
       events.push(lost as FileEvent & KeyEvent);
     }
-    this.#queue.push(events, "");
-    this.#waitForUnfinished();
+    this.#lookAgain();
+    return events;
   }
 
-  /** The kernel does not tell when a key is no longer under construction to those who do not watch it. */
-  #waitForUnfinished(): void {
+  /** The kernel does not tell when a key is no longer under construction, or when there is room below the limit. */
+  #lookAgain(): void {
     clearTimeout(this.#timer);
     const tree = this.#tree!;
     if (!tree.isWaiting) return;
     this.#timer = setTimeout(() => {
-      if (this.#closing === undefined) this.#look(tree);
+      if (this.#closing === undefined) this.#queue.push(this.#look(tree), "");
     }, LOOK_AGAIN);
   }
 

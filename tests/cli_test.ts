@@ -175,7 +175,7 @@ test("refuses unknown kinds, backends and letters by name, and says which there 
 });
 
 test("commands of a later version say so", async () => {
-  for (const name of ["mounts", "errors", "keys"]) {
+  for (const name of ["mounts", "errors"]) {
     const { status, stdout, stderr } = await runToEnd([name, "/tmp"]);
     assert.equal(status, 1);
     assert.equal(stdout, "");

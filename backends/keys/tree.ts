@@ -80,7 +80,7 @@ export class KeyTree {
   #isDoubted = false;
   /** Whether keys could not be watched for the limit, when it was last looked. */
   isLimited = false;
-  /** Whether there are keys under construction, which cannot be watched before they are done. */
+  /** Whether there are keys that could not be watched and may be later: under construction, or for the limit. */
   isWaiting = false;
 
   constructor(libc: Libc, pipe: Watches, roots: readonly Root[]) {
@@ -117,8 +117,8 @@ export class KeyTree {
 
   /**
    * Watches what is linked now and was not, and no longer what is not. Gives what the kernel has not told of: keys that were
-   * in a keyring before it was watched, links that were displaced by others, or lost; as notes. To be called when nothing is
-   * queued.
+   * in a keyring before it was watched, links that were displaced by others, or lost; as notes. What was queued meanwhile may
+   * be among that.
    */
   look(): KeyNote[] {
     const notes: KeyNote[] = [];
@@ -186,7 +186,7 @@ export class KeyTree {
     const errno = place.errno = this.#pipe.watch(place.key.id, place.root.tag);
     place.isWatched = errno === 0 || errno === EBUSY;
     if (!place.isWatched) place.gap = stateOf(errno);
-    if (errno === EAGAIN) this.isLimited = true;
+    if (errno === EAGAIN) this.isLimited = this.isWaiting = true;
   }
 
   /** Ends the watches of all that is not in the tree any more. */
