@@ -102,5 +102,5 @@ function keyLine(event: WatchEvent, style: Style, colors: boolean): Piece[] {
 
 /** `user "mail" 12345`. */
 function keyText({ id, type, description }: Key): string {
-  return type === undefined ? `key ${id}` : `${type} ${JSON.stringify(description)} ${id}`;
+  return type === undefined ? `key ${id}` : `${type} "${description}" ${id}`;
 }

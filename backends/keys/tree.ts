@@ -65,6 +65,9 @@ interface Place {
   links?: Set<number> | undefined;
 }
 
+/** Why a key that is in a keyring is none: request_key(2)'s helper has refused to make it, or it is invalidated. */
+const UNMADE = "it was refused, or invalidated (ENOKEY)";
+
 /** What the tree needs of a pipe. */
 export type Watches = Pick<NotificationPipe, "watch" | "unwatch">;
 
@@ -185,7 +188,7 @@ export class KeyTree {
     }
     const errno = place.errno = this.#pipe.watch(place.key.id, place.root.tag);
     place.isWatched = errno === 0 || errno === EBUSY;
-    if (!place.isWatched) place.gap = stateOf(errno);
+    if (!place.isWatched) place.gap = errno === ENOKEY ? UNMADE : stateOf(errno);
     if (errno === EAGAIN) this.isLimited = this.isWaiting = true;
   }
 
