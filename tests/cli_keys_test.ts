@@ -58,6 +58,7 @@ test("a keyring's events, for people, until SIGINT", settings, async () => {
   await run.armed();
   assert.equal(run.stderr, `Watching keyring "sentinode-test\\x1b" ${ring.id} (keys, 1 watch)\n`);
   const one = addKey("user", 'a "b"\n', "1", ring.id);
+  await run.printed("key.link"); // and watched
   act("setPermissions", one, 0x3f3f0000);
   await run.printed("key.setattr");
   act("clear", ring.id);

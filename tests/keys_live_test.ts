@@ -23,7 +23,7 @@ const libc = await openLibc();
 const settings = { skip: whyNoKeys, timeout: 120_000 };
 
 /** How many tests any user can run. */
-const FOR_ALL = 20;
+const FOR_ALL = 21;
 
 /** A stream that is listened to, until the end of the block. */
 class Heard implements AsyncDisposable {
@@ -327,6 +327,19 @@ test("a filter by subtype, and one by tag", settings, async () => {
   await heard.count(3);
   assert.equal(heard.events[2]!.attributes.key!.id, three);
   assert.equal(heard.events[2]!.attributes.tag, 4);
+});
+
+test("losses and removals pass a filter", settings, async () => {
+  using ring = new OwnKeyring();
+  const [one, two] = [addKey("user", "one", "1", ring.id), addKey("user", "two", "1", ring.id)];
+  await using heard = await Heard.of(ring.id, { filter: { subtypes: [1] } });
+  act("invalidate", two); // the kernel leaves that out
+  await heard.count(1);
+  assert.deepEqual(heard.events.map(short), ["key.remove two"]);
+  const { capacity } = heard.stream.stats();
+  for (let i = 0; i <= capacity; i++) act("update", one, `${i}`);
+  await heard.count(capacity + 2);
+  assert.equal(heard.events.at(-1)!.kind, "lost");
 });
 
 test("more than the kernel holds: lost, and then what is different", settings, async () => {

@@ -9,6 +9,7 @@ import { EAGAIN, EBUSY, ENOKEY } from "../ffi/abi/errno.ts";
 import { SystemError, WatchLimitError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { act, addKey, OwnKeyring, whyNoKeyrings } from "./keyed.ts";
+import { seed, wholeNumbers } from "./random.ts";
 import { until } from "./runtime.ts";
 
 const libc = await openLibc();
@@ -17,8 +18,8 @@ const settings = { skip: whyNoKeyrings };
 /** Watches that are kept here, with the notes that the kernel makes of their end. */
 class MadeUp implements Watches {
   readonly watched = new Map<number, number>();
-  /** Keys whose watch ended, in the queue. */
-  readonly removals: number[] = [];
+  /** What is to be read. */
+  queue: KeyNote[] = [];
   limit = Infinity;
 
   watch(key: number, tag: number): number {
@@ -30,7 +31,8 @@ class MadeUp implements Watches {
   }
 
   unwatch(key: number): void {
-    if (this.watched.delete(key)) this.removals.push(key);
+    if (!this.watched.delete(key)) return;
+    this.queue.push({ type: 0, subtype: 0, info: 16, tag: 0, id: key });
   }
 }
 
@@ -147,7 +149,7 @@ test("left and back again before the end of the watch is read", settings, () => 
   tree.follow(linked(ring.id, one));
   tree.look();
   assert(pipe.watched.has(one));
-  assert.deepEqual(pipe.removals, [one]);
+  assert.deepEqual(pipe.queue.map(({ id }) => id), [one]);
   assert.equal(tree.removed(one), false, "the key is there, and watched");
   assert(pipe.watched.has(one));
 });
@@ -304,4 +306,105 @@ test("a large keyring is read as a whole", settings, () => {
   assert(made.length > 100);
   assert.deepEqual(numbers(keysIn(libc, ring.id)!), numbers(made));
   act("clear", ring.id);
+});
+
+/** What a consumer believes to be where, by what it was told. */
+class Picture {
+  readonly #rings = new Map<number, Set<number>>();
+  readonly #root: number;
+
+  constructor(root: number) {
+    this.#root = root;
+    for (const ring of [root, ...keysIn(libc, root)!]) this.of(ring);
+  }
+
+  of(ring: number): Set<number> {
+    let links = this.#rings.get(ring);
+    if (links === undefined) this.#rings.set(ring, links = new Set());
+    return links;
+  }
+
+  apply({ subtype, keyId = 0, aux = 0 }: KeyNote): void {
+    const links = this.of(keyId);
+    const gone = subtype === 3 ? [aux] : subtype === 4 ? [...links] : [];
+    if (subtype === 2) links.add(aux);
+    for (const id of gone) links.delete(id);
+    for (const id of gone) this.#forget(id);
+  }
+
+  /** What is in a keyring that is nowhere any more. */
+  #forget(id: number): void {
+    if (id === this.#root || [...this.#rings.values()].some((links) => links.has(id))) return;
+    const links = [...this.of(id)];
+    this.of(id).clear();
+    for (const link of links) this.#forget(link);
+  }
+
+  /** Each keyring that is there, and what is in it. */
+  seen(of: (ring: number) => Iterable<number>, rings: readonly number[]): string[] {
+    const found = new Set([this.#root]);
+    for (const ring of found) {
+      if (rings.includes(ring)) { for (const id of of(ring)) found.add(id); }
+    }
+    return rings.filter((ring) => found.has(ring)).map((ring) => `${ring}: ${numbers(of(ring))}`);
+  }
+}
+
+test("what is told leads to what is there, whatever is done, queued or lost", settings, () => {
+  const below = wholeNumbers(seed);
+  const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
+  using store = new OwnKeyring();
+  using twins = new OwnKeyring();
+  const names = ["a", "b", "c", "d"];
+  const ids = names.flatMap((name) =>
+    [store, twins].map(({ id }) => addKey("user", name, "1", id))
+  );
+  for (let round = 0; round < 60; round++) {
+    using ring = new OwnKeyring();
+    const inner = ["x", "y", "z"].map((name) => addKey("keyring", `${name}${round}`, "", store.id));
+    const rings = [ring.id, ...inner];
+    const { tree, pipe } = treeOf(ring.id);
+    const picture = new Picture(ring.id);
+    /** Does it, where the kernel lets it be done, and queues what it would tell. */
+    const attempt = (note: KeyNote, work: () => void) => {
+      try {
+        work();
+      } catch (error) {
+        assert.match(String(error), /EDEADLK|ENOENT/); // a cycle; it is not there
+        return;
+      }
+      if (pipe.watched.has(note.keyId!)) pipe.queue.push(note);
+    };
+    const drain = (isLost: boolean) => {
+      const read = pipe.queue.splice(0);
+      if (isLost) read.splice(below(read.length + 1));
+      for (const note of read) {
+        if (note.id !== undefined) assert.equal(tree.removed(note.id), false);
+        else if (tree.follow(note)) picture.apply(note);
+      }
+      tree.settle();
+      if (isLost) tree.doubt();
+      // What is done meanwhile is seen, and its notes come later.
+      for (let i = below(3); i > 0; i--) step();
+      for (const note of tree.look()) picture.apply(note);
+    };
+    const step = () => {
+      const [where, key] = [pick(rings), pick([...ids, ...inner])];
+      const what = below(20);
+      if (what === 0) attempt(cleared(where, 0), () => act("clear", where));
+      else if (what < 8) attempt(unlinked(where, key), () => act("unlink", key, where));
+      else attempt(linked(where, key), () => act("link", key, where));
+    };
+    for (let i = 0; i < 100; i++) {
+      step();
+      if (below(4) === 0) drain(below(10) === 0);
+    }
+    while (pipe.queue.length > 0) drain(false);
+    const message = `seed ${seed}, round ${round}`;
+    const there = picture.seen((id) => keysIn(libc, id)!, rings);
+    assert.deepEqual(picture.seen((id) => picture.of(id), rings), there, message);
+    const watched = there.flatMap((line) => line.match(/\d+/g)!.map(Number));
+    assert.deepEqual(numbers(pipe.watched.keys()), numbers(new Set(watched)), message);
+    for (const id of inner) act("unlink", id, store.id);
+  }
 });

@@ -56,6 +56,8 @@ interface Place {
   parent: number | undefined;
   /** Where it is not, the kernel's word on the end of its watch is still to be read. */
   isIn: boolean;
+  /** Whether no link that was told leads to it any more. */
+  isCut: boolean;
   isWatched: boolean;
   /** The kernel's answer to the watch: 0 where it is watched. */
   errno: number;
@@ -77,8 +79,8 @@ export class KeyTree {
   readonly #pipe: Watches;
   readonly #places = new Map<number, Place>();
   #roots: readonly Root[];
-  /** What was told by {@linkcode look}, of which the kernel's note may be queued. */
-  readonly #early = new Set<string>();
+  /** Links that {@linkcode look} told of, of which the kernel's note may be queued: keyring and key → its subtype. */
+  readonly #early = new Map<string, number>();
   #hasLooked = false;
   #isDoubted = false;
   /** Whether keys could not be watched for the limit, when it was last looked. */
@@ -157,19 +159,22 @@ export class KeyTree {
     this.#hasLooked = true;
     this.#isDoubted = false;
     this.#leave(found);
-    for (const note of notes) this.#early.add(linkOf(note));
+    for (const { keyId, aux, subtype } of notes) this.#early.set(`${keyId} ${aux}`, subtype);
     return [...notes, ...this.#lostRoots()];
   }
 
   /** The place of a key that is in the tree now. */
   #place(id: number, root: Root, parent: number | undefined): Place {
     const known = this.#places.get(id);
-    if (known !== undefined) return Object.assign(known, { root, parent, isIn: true });
+    if (known !== undefined) {
+      return Object.assign(known, { root, parent, isIn: true, isCut: false });
+    }
     const place: Place = {
       key: describeKey(this.#libc, id) ?? { id },
       root,
       parent,
       isIn: true,
+      isCut: false,
       isWatched: false,
       errno: 0,
       gap: undefined,
@@ -198,7 +203,7 @@ export class KeyTree {
       if (found.has(id) || !place.isIn) continue;
       if (place.isWatched) this.#pipe.unwatch(id);
       else this.#places.delete(id);
-      Object.assign(place, { isIn: false, isWatched: false });
+      Object.assign(place, { isIn: false, isCut: true, isWatched: false, links: new Set() });
     }
   }
 
@@ -215,15 +220,40 @@ export class KeyTree {
     }));
   }
 
-  /** Follows a note of a key: false where {@linkcode look} has told of it already. */
-  follow(note: KeyNote): boolean {
-    const { subtype, keyId = 0, aux = 0 } = note;
-    if (this.#early.delete(linkOf(note))) return false;
-    const links = this.#places.get(keyId)?.links;
-    if (subtype === NOTIFY_KEY_LINKED) links?.add(aux);
-    else if (subtype === NOTIFY_KEY_UNLINKED) links?.delete(aux);
-    else if (subtype === NOTIFY_KEY_CLEARED || subtype === NOTIFY_KEY_REVOKED) links?.clear();
+  /**
+   * Follows a note of a key. False where it is not to be told: {@linkcode look} has told of that link already, or no link
+   * that was told leads to the keyring any more.
+   */
+  follow({ subtype, keyId = 0, aux = 0 }: KeyNote): boolean {
+    const isEmptied = subtype === NOTIFY_KEY_CLEARED || subtype === NOTIFY_KEY_REVOKED;
+    const isLink = subtype === NOTIFY_KEY_LINKED;
+    if (!isEmptied && !isLink && subtype !== NOTIFY_KEY_UNLINKED) return true;
+    const place = this.#places.get(keyId);
+    if (place === undefined || place.isCut) return subtype === NOTIFY_KEY_REVOKED;
+    const { links } = place;
+    if (links === undefined) return true;
+    const changed = isEmptied ? [...links] : [aux];
+    for (const id of changed) {
+      const early = this.#early.get(`${keyId} ${id}`);
+      // Told already, or over: what is told next is told again.
+      this.#early.delete(`${keyId} ${id}`);
+      if (early === subtype) return false;
+      if (isLink) links.add(id);
+      else links.delete(id);
+    }
+    if (!isLink) { for (const id of changed) this.#cut(id); }
     return true;
+  }
+
+  /** Where no link that was told leads to a keyring any more, all that is in it is news when one does again. */
+  #cut(id: number): void {
+    const place = this.#places.get(id);
+    if (place === undefined || place.isCut || this.#roots.some((root) => root.id === id)) return;
+    if (this.#places.values().some(({ links }) => links?.has(id))) return;
+    const gone = [...place.links ?? []];
+    place.isCut = true;
+    place.links = new Set();
+    for (const link of gone) this.#cut(link);
   }
 
   /** All that was queued when it was last looked has been read. */
@@ -297,9 +327,4 @@ function differences({ key, root, links }: Place, now: readonly number[]): KeyNo
     ...[...links].filter((id) => !is.has(id)).map(note(NOTIFY_KEY_UNLINKED)),
     ...now.filter((id) => !links.has(id)).map(note(NOTIFY_KEY_LINKED)),
   ];
-}
-
-/** What a note says of which link. */
-function linkOf({ subtype, keyId, aux }: KeyNote): string {
-  return `${subtype} ${keyId} ${aux}`;
 }
