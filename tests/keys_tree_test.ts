@@ -194,8 +194,8 @@ test("after a loss: what came, what went, what is watched", settings, () => {
   pipe.watched.delete(gone.id);
   tree.doubt();
   assert.deepEqual(seen(tree.look()), [
-    `unlink ${two} ${ring.id}`,
     `link ${three} ${ring.id}`,
+    `unlink ${two} ${ring.id}`,
     `remove ${gone.id}`,
   ]);
   assert.deepEqual(numbers(pipe.watched.keys()), numbers([ring.id, one, three]));

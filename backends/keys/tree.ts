@@ -126,7 +126,7 @@ export class KeyTree {
    * be among that.
    */
   look(): KeyNote[] {
-    const notes: KeyNote[] = [];
+    const [linked, unlinked]: [KeyNote[], KeyNote[]] = [[], []];
     const found = new Set<number>();
     const ways = this.#roots.map((root) => ({ root, id: root.id, parent: undefined })) as {
       readonly root: Root;
@@ -152,13 +152,17 @@ export class KeyTree {
         place.links = undefined;
         continue;
       }
-      notes.push(...differences(place, links));
+      for (const note of differences(place, links)) {
+        (note.subtype === NOTIFY_KEY_LINKED ? linked : unlinked).push(note);
+      }
       place.links = new Set(links);
       for (const link of links) ways.push({ root, id: link, parent: id });
     }
     this.#hasLooked = true;
     this.#isDoubted = false;
     this.#leave(found);
+    // What has moved is at its new place before it leaves the old one, or all that is in it would seem to go.
+    const notes = [...linked, ...unlinked];
     for (const { keyId, aux, subtype } of notes) this.#early.set(`${keyId} ${aux}`, subtype);
     return [...notes, ...this.#lostRoots()];
   }
