@@ -226,6 +226,9 @@ test("what may not be seen, or not be read, is a gap", settings, () => {
   addKey("user", "inside", "1", closed);
   act("setPermissions", hidden, 0x00220000); // the owner: read, set attributes
   act("setPermissions", closed, 0x00210000); // the owner: view, set attributes
+  const secret = addKey("keyring", "secret", "", ring.id);
+  const deep = addKey("user", "deep", "1", secret);
+  act("setPermissions", secret, 0x00220000);
   const { tree, pipe } = treeOf(ring.id);
   assert.deepEqual(numbers(pipe.watched.keys()), numbers([ring.id, closed]));
   const gaps = tree.coverage()[0]!.gaps.map(({ key, reason }) => [key.id, reason] as const);
@@ -233,15 +236,18 @@ test("what may not be seen, or not be read, is a gap", settings, () => {
     new Map(gaps),
     new Map([
       [hidden, "permission denied (EACCES)"],
+      [secret, "permission denied (EACCES)"],
       [closed, "what is in it cannot be read: permission denied (EACCES)"],
     ]),
   );
   assert.deepEqual(tree.see(hidden), { id: hidden });
   act("setPermissions", hidden, 0x3f000000);
   act("setPermissions", closed, 0x3f000000);
+  act("setPermissions", secret, 0x3f000000);
   assert.deepEqual(seen(tree.look()), [], "it was there, as far as is known");
   assert.deepEqual(tree.coverage()[0]!.gaps, []);
-  assert.equal(pipe.watched.size, 4);
+  assert.equal(pipe.watched.size, 6);
+  assert.equal(tree.keyringOf(deep), secret);
 });
 
 test("the limit of watches", settings, () => {

@@ -171,6 +171,7 @@ export class KeyTree {
   #place(id: number, root: Root, parent: number | undefined): Place {
     const known = this.#places.get(id);
     if (known !== undefined) {
+      if (known.key.type === undefined) this.see(id); // it may be seen by now
       return Object.assign(known, { root, parent, isIn: true, isCut: false });
     }
     const place: Place = {
@@ -252,7 +253,8 @@ export class KeyTree {
   /** Where no link that was told leads to a keyring any more, all that is in it is news when one does again. */
   #cut(id: number): void {
     const place = this.#places.get(id);
-    if (place === undefined || place.isCut || this.#roots.some((root) => root.id === id)) return;
+    if (place?.key.type !== "keyring" || place.isCut) return;
+    if (this.#roots.some((root) => root.id === id)) return;
     if (this.#places.values().some(({ links }) => links?.has(id))) return;
     const gone = [...place.links ?? []];
     place.isCut = true;
