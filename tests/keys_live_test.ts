@@ -68,7 +68,7 @@ class Heard implements AsyncDisposable {
   async all(keyring: number): Promise<string[]> {
     const last = addKey("user", "the last", `${this.events.length}`, keyring);
     await this.until(() => this.events.some(({ attributes }) => attributes.key?.id === last));
-    return this.events.slice(0, -1).map(short);
+    return this.events.filter(({ attributes }) => attributes.key?.id !== last).map(short);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
