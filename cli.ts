@@ -17,6 +17,7 @@ import { ERRORS, runErrors } from "./cli/errors.ts";
 import { escapeText } from "./cli/escape.ts";
 import { GUARD, runGuard } from "./cli/guard.ts";
 import { MOUNTS, runMounts } from "./cli/mounts.ts";
+import { KEYS, runKeys } from "./cli/keys.ts";
 import { openTerminal, type Terminal } from "./cli/output.ts";
 import { runSince, runSnapshot, SINCE, SNAPSHOT } from "./cli/snapshot.ts";
 import { runTrace, TRACE } from "./cli/trace.ts";
@@ -37,13 +38,11 @@ const COMMANDS: readonly Command[] = [
   { synopsis: AUDIT, run: runAudit },
   { synopsis: MOUNTS, run: runMounts },
   { synopsis: ERRORS, run: runErrors },
+  { synopsis: KEYS, run: runKeys },
   { synopsis: SNAPSHOT, run: runSnapshot },
   { synopsis: SINCE, run: runSince },
   { synopsis: DOCTOR, run: runDoctor },
 ];
-
-/** Commands of a later version. */
-const NOT_YET = ["keys"];
 
 const HELP = `Usage: sentinode COMMAND [OPTIONS] [PATH…]
 
@@ -52,8 +51,6 @@ ${
     `  ${`${name} ${operands}`.padEnd(20)}${about.replaceAll("\n", `\n${" ".repeat(22)}`)}`
   ).join("\n")
 }
-
-Not yet: ${NOT_YET.join(", ")}.
 
 sentinode COMMAND --help tells the options of a command; sentinode --version its version.
 `;
@@ -90,8 +87,7 @@ async function dispatch(
   }
   const command = COMMANDS.find(({ synopsis }) => synopsis.name === name);
   if (command === undefined) {
-    const state = NOT_YET.includes(name) ? "not yet" : "no such command";
-    throw new UsageError(`Cannot run ${name}: ${state}`);
+    throw new UsageError(`Cannot run ${name}: no such command`);
   }
   const read = readArguments(command.synopsis, args);
   if (read === undefined) {

@@ -65,6 +65,11 @@ export {
 export type { FilesystemErrorsOptions, SpaceOptions } from "./streams/filesystem_errors_options.ts";
 export type { AuditField, AuditRule } from "./backends/audit/rules.ts";
 export type { ActionName, ListName, Operator } from "./backends/audit/rule_fields.ts";
+export { keys, type KeysStats, KeyStream } from "./streams/keys.ts";
+export type { KeysOptions, TaggedKeyring } from "./streams/keys_options.ts";
+export type { KeyFilter } from "./backends/keys/filter.ts";
+export type { Key, Keyring } from "./backends/keys/keyctl.ts";
+export type { KeyCoverage } from "./backends/keys/tree.ts";
 export type { AuditLosses } from "./backends/audit/losses.ts";
 export {
   listMounts,
@@ -103,6 +108,8 @@ export {
   type ErrorSourceName,
   type EventInit,
   isKindPattern,
+  type KeyAttributes,
+  type KeyEvent,
   type Kind,
   KINDS,
   matches,

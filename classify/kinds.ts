@@ -50,6 +50,7 @@ export const KINDS = [
   "key.revoke",
   "key.invalidate",
   "key.setattr",
+  "key.remove",
   "lost",
   "recovered",
   "other",

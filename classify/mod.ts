@@ -32,4 +32,6 @@ export type { AuditPath, Resolve } from "./audit_paths.ts";
 export type { AuditRecord, AuditRecords } from "../backends/audit/record.ts";
 export { fanotifyKinds, fanotifyMask } from "./fanotify.ts";
 export { inotifyKind, inotifyMask } from "./inotify.ts";
+export type { KeyAttributes, KeyEvent } from "./keys.ts";
+export type { Key } from "../backends/keys/keyctl.ts";
 export { GRACE, type Half, type Paired, RenamePairing } from "./rename.ts";

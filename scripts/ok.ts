@@ -58,6 +58,8 @@ const CHECKS: readonly (readonly [name: string, ...command: string[]])[] = [
     "classify/mod.ts",
     "classify/kinds.ts",
     "backends/backend.ts",
+    "streams/audit.ts",
+    "streams/keys.ts",
     "ffi/errno.ts",
   ],
   ["publish", "deno", "publish", "--dry-run", "--allow-dirty", "--quiet"],

@@ -29,6 +29,7 @@ import * as handle from "../ffi/abi/handle.ts";
 import * as inotify from "../ffi/abi/inotify.ts";
 import * as ioctl from "../ffi/abi/ioctl.ts";
 import * as mount from "../ffi/abi/mount.ts";
+import * as keyctl from "../ffi/abi/keyctl.ts";
 import * as netlink from "../ffi/abi/netlink.ts";
 import * as nsfs from "../ffi/abi/nsfs.ts";
 import * as open from "../ffi/abi/open.ts";
@@ -43,6 +44,7 @@ import * as statfs from "../ffi/abi/statfs.ts";
 import * as statx from "../ffi/abi/statx.ts";
 import * as resource from "../ffi/abi/resource.ts";
 import * as syscall from "../ffi/abi/syscall.ts";
+import * as watch_queue from "../ffi/abi/watch_queue.ts";
 import { recordType } from "../backends/audit/record_types.ts";
 
 /** How the exports of one module of `ffi/abi/` are found in C. */
@@ -342,6 +344,10 @@ const MODULES: Readonly<Record<string, AbiModule>> = {
     headers: ["linux/inotify.h"],
     structs: ["inotify_event"],
   },
+  "keyctl.ts": {
+    exports: keyctl,
+    headers: ["linux/keyctl.h"],
+  },
   "netlink.ts": {
     exports: netlink,
     headers: ["linux/netlink.h"],
@@ -483,6 +489,17 @@ struct statmount {
         SYS_file_setattr: "469",
       },
     },
+  },
+  "watch_queue.ts": {
+    exports: watch_queue,
+    headers: ["linux/watch_queue.h"],
+    structs: [
+      "watch_notification",
+      "key_notification",
+      "watch_notification_removal",
+      "watch_notification_filter",
+      "watch_notification_type_filter",
+    ],
   },
 };
 

@@ -11,6 +11,7 @@ import { SystemError } from "../ffi/errno.ts";
 import { type Capabilities, capabilities, type Probe } from "../watch/capabilities.ts";
 import { watch } from "../watch/watch.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
+import { whyNoKeys } from "./keyed.ts";
 import { isDeno, isRoot, moduleFile, openLinks, runScript, TemporaryDirectory } from "./runtime.ts";
 
 const NEEDS_ROOT = { skip: isRoot ? false : "needs root" };
@@ -34,6 +35,7 @@ const NAMES = [
   "quota-warnings",
   "audit-rules",
   "audit-multicast",
+  "watch-queue",
 ];
 
 /** A script that prints what it finds. */
@@ -162,6 +164,16 @@ test("rejects where there is no such path", async () => {
 function openFiles(): string[] {
   return openLinks().filter((link) => /inotify|fanotify|^\//.test(link)).toSorted();
 }
+
+test("the watch queue: the pipe is asked for, and the remedy names what the kernel lacks", async () => {
+  const { available, reason, remedy } = checkProbes((await capabilities()).probes).get(
+    "watch-queue",
+  )!;
+  assert.equal(available, whyNoKeys === false);
+  if (available) return;
+  assert.match(reason!, /^(pipe2|keyctl) says /);
+  assert.match(remedy!, /CONFIG_WATCH_QUEUE and CONFIG_KEY_NOTIFICATIONS.*Fedora.*Debian|seccomp/);
+});
 
 test("leaves no file descriptor behind", async () => {
   using at = new TemporaryDirectory();

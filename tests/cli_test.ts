@@ -174,15 +174,6 @@ test("refuses unknown kinds, backends and letters by name, and says which there 
   }
 });
 
-test("commands of a later version say so", async () => {
-  for (const name of ["keys"]) {
-    const { status, stdout, stderr } = await runToEnd([name, "/tmp"]);
-    assert.equal(status, 1);
-    assert.equal(stdout, "");
-    assert.match(stderr, new RegExp(`^sentinode: Cannot run ${name}: not yet\n`));
-  }
-});
-
 test("what the system refuses is told with its hint, and cannot drive the terminal", async () => {
   const { status, stdout, stderr } = await runToEnd(["watch", "/no/such\x1b[2J\npath"]);
   assert.equal(status, 1);

@@ -31,7 +31,10 @@ const CONTRACT: Readonly<Record<string, readonly string[]>> = {
   access: ["", "open", "exec", "read", "close.write", "close.nowrite", "failed"],
   mount: ["attach", "detach", "move", "change"],
   error: ["filesystem", "space", "quota"],
-  key: ["instantiate", "update", "link", "unlink", "clear", "revoke", "invalidate", "setattr"],
+  key: [
+    ...["instantiate", "update", "link", "unlink", "clear", "revoke", "invalidate", "setattr"],
+    "remove", // the kernel's word that a key is destroyed, beyond the contract
+  ],
   lost: [""],
   recovered: [""],
   other: [""],

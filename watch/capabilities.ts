@@ -15,6 +15,8 @@ import { AuditSocket } from "../backends/audit/netlink.ts";
 import type { AuditStatus } from "../backends/audit/status.ts";
 import { ErrorCounter } from "../backends/ext4/error_counter.ts";
 import { identify, openHandle } from "../backends/fanotify/handle.ts";
+import { NotificationPipe } from "../backends/keys/pipe.ts";
+import { NEEDED } from "../backends/keys/refusal.ts";
 import {
   type LimitName,
   LIMITS,
@@ -102,7 +104,8 @@ export type ProbeName =
   | "ext4-error-count"
   | "quota-warnings"
   | "audit-rules"
-  | "audit-multicast";
+  | "audit-multicast"
+  | "watch-queue";
 
 /** One thing that was tried. */
 export interface Probe {
@@ -392,6 +395,18 @@ const TRIALS: readonly Trial[] = [
         new AuditSocket(libc, "CAP_AUDIT_READ", 1 << (AUDIT_NLGRP_READLOG - 1)).close()
       ),
     remedies: { ...OF_AUDIT, EPERM: "run as root, or give the process CAP_AUDIT_READ" },
+  },
+  {
+    name: "watch-queue",
+    about: "to hear what happens to keys (keys)",
+    run: ({ libc }) => refusalOf(() => new NotificationPipe(libc).close()),
+    remedies: {
+      ENOPKG: NEEDED,
+      EINVAL: NEEDED,
+      EOPNOTSUPP: NEEDED,
+      ENOSYS: NEEDED,
+      EPERM: "allow keyctl(2) in the container's seccomp profile",
+    },
   },
 ];
 

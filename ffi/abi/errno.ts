@@ -42,6 +42,9 @@ export const ETIMEDOUT = 110; // no answer in time
 export const ECONNREFUSED = 111; // nobody listens
 export const ESTALE = 116; // stale file handle
 export const EDQUOT = 122; // quota exceeded
+export const ENOKEY = 126; // no such key
+export const EKEYEXPIRED = 127; // the key's time is over
+export const EKEYREVOKED = 128; // the key is revoked
 
 /**
  * Every error number of the two headers by its name, in their order. EWOULDBLOCK and EDEADLOCK are
@@ -173,9 +176,9 @@ export const ERRNO: Readonly<Record<string, number>> = {
   ENOMEDIUM: 123,
   EMEDIUMTYPE: 124,
   ECANCELED: 125,
-  ENOKEY: 126,
-  EKEYEXPIRED: 127,
-  EKEYREVOKED: 128,
+  ENOKEY,
+  EKEYEXPIRED,
+  EKEYREVOKED,
   EKEYREJECTED: 129,
   EOWNERDEAD: 130,
   ENOTRECOVERABLE: 131,
