@@ -14,13 +14,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { checkImports } from "./import_table.ts";
 import { reachableCopy } from "./reachable.ts";
-
-/** How much passed, failed and was skipped. */
-interface Count {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-}
+import { type Count, countOf, TEST_RUNS } from "./test_runs.ts";
 
 // Tests become nobody too: what only root can read is tested from a copy.
 const copy = reachableCopy();
@@ -58,39 +52,6 @@ const CHECKS: readonly (readonly [name: string, ...command: string[]])[] = [
     "ffi/errno.ts",
   ],
   ["publish", "deno", "publish", "--dry-run", "--allow-dirty", "--quiet"],
-];
-
-/** Runs the tests in a runtime; the pattern finds the counts in its output. */
-const RUNTIMES: readonly {
-  readonly name: string;
-  readonly command: readonly string[];
-  readonly count: (output: string) => Count | undefined;
-}[] = [
-  {
-    name: "Deno",
-    command: ["deno", "test", "--no-check", "-A", "tests/"],
-    count: (output) => {
-      const line = [
-        ...output.matchAll(/^\w+ \| (\d+) passed[^|]*\| (\d+) failed(?: \| (\d+) ignored)?/gm),
-      ].at(-1);
-      return line &&
-        { passed: Number(line[1]), failed: Number(line[2]), skipped: Number(line[3] ?? 0) };
-    },
-  },
-  {
-    name: "Bun",
-    command: ["bun", "test", "--timeout", "60000"],
-    count: (output) => {
-      const last = (word: string) =>
-        [...output.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1];
-      const passed = last("pass");
-      return passed === undefined ? undefined : {
-        passed: Number(passed),
-        failed: Number(last("fail") ?? 0),
-        skipped: Number(last("skip") ?? 0),
-      };
-    },
-  },
 ];
 
 /** Ends the command that runs. */
@@ -148,12 +109,9 @@ addCheck("imports", checkImports(FILES));
 for (const [name, ...command] of CHECKS) addCheck(name, (await run(command)).code === 0);
 
 if (!process.argv.includes("--checks")) {
-  for (const { name, command, count } of RUNTIMES) {
-    const { code, output } = await run(command);
-    const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
-    // A runner that failed without a failed test (a crash, a leak, no tests) is a failure all the same.
-    const failed = code === 0 && counted.passed > 0 ? counted.failed : Math.max(1, counted.failed);
-    add(`tests in ${name}`, { ...counted, failed });
+  for (const testRun of TEST_RUNS) {
+    const { code, output } = await run(testRun.command(["tests/"]));
+    add(`tests in ${testRun.name}`, countOf(testRun, code, output));
   }
 }
 
