@@ -79,7 +79,7 @@ export async function runInMachine(init: JobInit): Promise<JobResult> {
     const status = await start(
       [
         ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-        ...["-accel", "kvm", "-accel", "tcg,thread=multi", "-cpu", "max"],
+        ...["-accel", "tcg,thread=multi", "-cpu", "max"],
         ...["-smp", "2", "-m", `${MEMORY}`, "-kernel", image, "-append", told],
         ...["-serial", `file:${path("console")}`],
         ...["-device", "virtio-serial-pci"],
