@@ -5,6 +5,7 @@
  *
  *     --runtime deno|bun    only in that one
  *     --all                 the whole suite
+ *     --make                no tests: only the kernels
  *     --run COMMAND         a shell command, as root, instead of tests
  *     --verbose             what tests print, as they print it
  *
@@ -34,7 +35,7 @@ interface Task {
 }
 
 /** What is before and behind the output of each task: its number, and its exit status. */
-const MARK = /^\x01(begin|end) (\d+)(?: (\d+))?$/;
+const MARK = /^vm: (begin|end) (\d+)(?: (\d+))?$/;
 
 /** What the job finds around it. */
 const SURROUNDINGS = [
@@ -46,10 +47,10 @@ const SURROUNDINGS = [
 function jobOf(tasks: readonly Task[]): string {
   return [
     `task() {`,
-    `  printf '\\n\\001begin %s\\n' $1`,
+    `  printf '\\nvm: begin %s\\n' $1`,
     `  number=$1 status=0; shift`,
     `  timeout -k 10 ${FILE_DEADLINE} "$@" || status=$?`,
-    `  printf '\\n\\001end %s %s\\n' $number $status`,
+    `  printf '\\nvm: end %s %s\\n' $number $status`,
     `}`,
     ...tasks.map(({ file, run }, i) => `task ${i} ${run.command([file]).join(" ")}`),
   ].join("\n");
@@ -108,12 +109,17 @@ async function runTests(
 
 function machine(kernel: KernelName, job: string, onOutput: (text: string) => void) {
   return runInMachine({
-    image: kernelImage(kernel),
+    image: images.get(kernel)!,
     repository: process.cwd(),
     job: [`export ${SURROUNDINGS.join(" ")}`, job].join("\n"),
     onOutput,
     deadline: DEADLINE,
   });
+}
+
+function sum(counts: readonly Count[]): Count {
+  const of = (name: keyof Count) => counts.reduce((all, count) => all + count[name], 0);
+  return { passed: of("passed"), failed: of("failed"), skipped: of("skipped") };
 }
 
 function told({ passed, failed, skipped }: Count): string {
@@ -125,6 +131,7 @@ const { values, positionals } = parseArgs({
   options: {
     runtime: { type: "string" },
     all: { type: "boolean", default: false },
+    make: { type: "boolean", default: false },
     run: { type: "string" },
     verbose: { type: "boolean", default: false },
   },
@@ -138,22 +145,21 @@ const runs = TEST_RUNS.filter(({ name }) =>
 );
 const tasks = runs.flatMap((run) => chosen.map((file) => ({ file, run })));
 
-const total = { passed: 0, failed: 0, skipped: 0 };
-for (const kernel of named.length > 0 ? named : KERNELS) {
-  if (values.run === undefined) {
-    const count = await runTests(kernel, tasks, values.verbose);
-    for (const name of ["passed", "failed", "skipped"] as const) total[name] += count[name];
-    continue;
+const kernels = named.length > 0 ? named : KERNELS;
+// All of them first: to make one takes all processors, a machine only one.
+const images = new Map(kernels.map((kernel) => [kernel, kernelImage(kernel)]));
+
+if (values.run !== undefined) {
+  for (const kernel of kernels) {
+    const write = (text: string) => void process.stdout.write(text);
+    const { status, console } = await machine(kernel, values.run, write);
+    if (status === undefined) write(console);
+    if (status !== 0) process.exitCode = 1;
   }
-  const { status, console } = await machine(
-    kernel,
-    values.run,
-    (text) => void process.stdout.write(text),
+} else if (!values.make) {
+  const total = sum(
+    await Promise.all(kernels.map((kernel) => runTests(kernel, tasks, values.verbose))),
   );
-  if (status === undefined) process.stdout.write(console);
-  if (status !== 0) process.exitCode = 1;
-}
-if (values.run === undefined) {
   process.stdout.write(`${told(total)}\n`);
   process.exitCode = total.failed === 0 ? 0 : 1;
 }
