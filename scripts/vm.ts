@@ -126,6 +126,11 @@ function told({ passed, failed, skipped }: Count): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
+// At its end a process ends its machines, and removes what it made for them.
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  process.on(signal, () => process.exit(code));
+}
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
