@@ -327,6 +327,7 @@ const TRIALS: readonly Trial[] = [
       }),
     remedies: {
       ...OF_INIT,
+      EPERM: `${ROOT}, on Linux 6.14 or newer`,
       EINVAL: "needs Linux 6.14 and a filesystem that takes part (ext4, xfs, btrfs)",
       EOPNOTSUPP: "needs a filesystem that takes part (ext4, xfs, btrfs)",
     },
@@ -342,6 +343,8 @@ const TRIALS: readonly Trial[] = [
       ),
     remedies: {
       ...OF_INIT,
+      // Who has no privilege is told so of flags, too, that the kernel does not know.
+      EPERM: `${ROOT}, on Linux 6.15 or newer; /proc/self/mountinfo tells it to everybody`,
       EINVAL: "needs Linux 6.15; older ones tell it through /proc/self/mountinfo",
     },
   },

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { EOPNOTSUPP, EOVERFLOW } from "../../ffi/abi/errno.ts";
+import { EINVAL, EOPNOTSUPP, EOVERFLOW } from "../../ffi/abi/errno.ts";
 import {
   AT_HANDLE_FID,
   file_handle,
@@ -176,7 +176,8 @@ export interface OpenDirectory {
 export function identify(libc: Libc, fd: number): OpenDirectory | undefined {
   const fsid = filesystemStatus(libc, fd)?.fsid;
   if (fsid === undefined) return undefined;
-  for (const flag of [0, AT_HANDLE_FID]) {
+  // Where the kernel does not know the flag (EINVAL), the first refusal is what is to be told, so it is asked for again.
+  for (const flag of [0, AT_HANDLE_FID, 0]) {
     handle[0] = MAX_HANDLE_SZ;
     if (libc.name_to_handle_at(fd, EMPTY, handleBytes, mountId, AT_EMPTY_PATH | flag) === 0) {
       const words = new Int32Array(2 + handle.length);
@@ -185,7 +186,8 @@ export function identify(libc: Libc, fd: number): OpenDirectory | undefined {
       return { fd, key: copyKey(words, 0), mountId: mountId[0]! };
     }
     const errno = libc.errno();
-    if (errno !== EOPNOTSUPP && errno !== EOVERFLOW) return undefined;
+    const isRefusal = errno === EOPNOTSUPP || errno === EOVERFLOW;
+    if (!isRefusal && !(errno === EINVAL && flag === AT_HANDLE_FID)) return undefined;
   }
   return undefined;
 }

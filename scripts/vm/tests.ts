@@ -1,0 +1,17 @@
+/**
+ * Which tests are run on other kernels by default: those that ask the kernel most for the time that they take. The rest of
+ * the suite is some twenty times slower there than on the host (`--all`).
+ *
+ * @module
+ */
+
+/** The test files. */
+export const KERNEL_TESTS: readonly string[] = [
+  "tests/capabilities_test.ts",
+  "tests/cli_doctor_test.ts",
+  "tests/descriptors_test.ts",
+  "tests/mounts_test.ts",
+  "tests/guard_scope_test.ts",
+  "tests/guard_options_test.ts",
+  "tests/audit_control_test.ts",
+];
