@@ -15,6 +15,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { availableParallelism, homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,7 +28,13 @@ export const KERNELS = ["6.1", "6.12"] as const;
 /** One of {@linkcode KERNELS}. */
 export type KernelName = (typeof KERNELS)[number];
 
-const CONFIG = fileURLToPath(new URL("config", import.meta.url).href);
+/** What is asked for of every kernel, and of one that has more. */
+function configOf(name: KernelName): string {
+  return ["config", `config.${name}`]
+    .map((file) => fileURLToPath(new URL(file, import.meta.url).href))
+    .map((file) => existsSync(file) ? readFileSync(file, "utf8") : "")
+    .join("");
+}
 
 /** Where images are kept: outside of the tree, and without the sources, which are 1.5 GB. */
 const CACHE = join(
@@ -39,7 +46,7 @@ const CACHE = join(
 /** The image of a kernel, made first where it is not kept: the path of its `bzImage`. */
 export function kernelImage(name: KernelName): string {
   const version = candidate(name);
-  const configuration = createHash("sha256").update(readFileSync(CONFIG)).digest("hex").slice(
+  const configuration = createHash("sha256").update(configOf(name)).digest("hex").slice(
     0,
     12,
   );
@@ -82,7 +89,9 @@ function build(name: KernelName, version: string, image: string): void {
     show("sh", ["-c", unpack, package_!, source(name)], tree);
     const make = (target: string, env: Readonly<Record<string, string>> = {}) =>
       show("make", ["-s", `-j${availableParallelism()}`, target], tree, env);
-    make("allnoconfig", { KCONFIG_ALLCONFIG: CONFIG });
+    const wanted = join(tree, "wanted.config");
+    writeFileSync(wanted, configOf(name));
+    make("allnoconfig", { KCONFIG_ALLCONFIG: wanted });
     checkConfiguration(name, readFileSync(join(tree, ".config"), "utf8"));
     make("bzImage");
     const kept = mkdtempSync(join(mkdir(CACHE), "new-"));
@@ -101,7 +110,7 @@ function build(name: KernelName, version: string, image: string): void {
 /** Whether everything that was asked for is in the configuration; a line whose dependencies are missing is dropped silently. */
 function checkConfiguration(name: KernelName, configuration: string): void {
   const has = new Set(configuration.split("\n"));
-  const lacks = readFileSync(CONFIG, "utf8").split("\n")
+  const lacks = configOf(name).split("\n")
     .filter((line) => line.startsWith("CONFIG_") && !has.has(line));
   if (lacks.length > 0) throw new Error(`Cannot configure Linux ${name}: no ${lacks.join(", ")}`);
 }
