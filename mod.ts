@@ -20,6 +20,7 @@
 export { watch } from "./watch/watch.ts";
 export { Watcher, type WatcherStats } from "./watch/watcher.ts";
 export type { EventStream } from "./watch/event_stream.ts";
+export type { SourceStream } from "./streams/source_stream.ts";
 export {
   type AuditState,
   type Capabilities,

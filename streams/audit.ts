@@ -21,12 +21,11 @@ import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
 import { type AuditTrail, openTrail, type TrailTree } from "../watch/audit_trail.ts";
-import { EventStream } from "../watch/event_stream.ts";
-import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, realPath } from "../watch/targets.ts";
 import { Turns } from "../watch/turns.ts";
 import { chunksOf } from "./chunks.ts";
 import { type AuditOptions, type AuditSettings, isKernel, settleAudit } from "./audit_options.ts";
+import { SourceStream } from "./source_stream.ts";
 
 /** What an audit stream did so far. */
 export interface AuditStats {
@@ -45,45 +44,27 @@ export interface AuditStats {
 }
 
 /** A running stream of audit events. */
-export class AuditStream extends EventStream<AuditEvent> {
-  /** Settles once: resolves when all that is audited from now on is told, rejects with what prevented it. */
-  readonly ready: Promise<void>;
-  readonly #queue: EventQueue<AuditEvent>;
+export class AuditStream extends SourceStream<AuditEvent> {
   readonly #settings: AuditSettings;
   readonly #undo: (() => void)[] = [];
-  /** What {@linkcode #open} has begun, to be waited for before it is undone. */
-  readonly #opened: Promise<void>;
   /** The directories of the paths, once all are found. */
   readonly #learned: Promise<void>[] = [];
   #trail: AuditTrail | undefined;
   #decoder: DispatchStream | undefined;
   #records = 0;
-  #closing: Promise<void> | undefined;
   /** Wakes what waits for a source or a consumer. */
   readonly #closed = Promise.withResolvers<void>();
 
   /** Begins to read at once. Use {@linkcode audit}. */
   constructor(settings: AuditSettings) {
-    const queue = new EventQueue<AuditEvent>(isKernel(settings.source));
-    super(queue, "audit stream");
-    this.#queue = queue;
+    super("audit stream", isKernel(settings.source), settings.signal);
     this.#settings = settings;
-    this.#opened = this.#open();
-    this.ready = this.#opened.then(() => this.#allLearned()).catch(async (error) => {
-      this.#queue.end({ error });
-      await this.close().catch(() => {}); // what prevented it says more
-      throw error;
-    });
-    this.ready.catch(() => {}); // the iterator throws the same
-    const { signal } = settings;
-    if (signal?.aborted) this.#end();
-    else signal?.addEventListener("abort", this.#end);
   }
 
-  async #open(): Promise<void> {
+  protected override async open(): Promise<void> {
     const { source } = this.#settings;
     const libc = await openLibc();
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     if (isKernel(source)) await this.#openKernel(libc, source);
     else if ("log" in source) {
       this.#read(readLog(libc, absolutePath(libc, source.log), source));
@@ -94,7 +75,7 @@ export class AuditStream extends EventStream<AuditEvent> {
     } else this.#read(chunksOf(source, this.#closed.promise));
   }
 
-  async #allLearned(): Promise<void> {
+  protected override async armed(): Promise<void> {
     await Promise.all(this.#learned);
   }
 
@@ -103,20 +84,17 @@ export class AuditStream extends EventStream<AuditEvent> {
     const way = source === "netlink" ? {} : { way: source };
     const { trail, release } = await openTrail({ manages: manage, ...way });
     this.#undo.push(release);
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     this.#trail = trail;
-    this.#queue.onRoom = () => trail.resume();
-    const isFull = () => this.#queue.isFull;
+    this.queue.onRoom = () => trail.resume();
+    const isFull = () => this.queue.isFull;
     this.#undo.unshift(trail.listen({
       get isFull() {
         return isFull();
       },
       heard: (events) => this.#tell(events),
       lost: (reason, count) => this.#lost(reason, count),
-      fail: (error) => {
-        this.#queue.end({ error });
-        this.#end();
-      },
+      fail: (error) => this.fail(error),
     }));
     for (const rule of rules) this.#undo.unshift(trail.addRule(rule));
     for (const path of paths) {
@@ -130,8 +108,8 @@ export class AuditStream extends EventStream<AuditEvent> {
   #read(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): void {
     const isRead = this.#readAll(chunks).then(() => undefined, (error) => ({ error }));
     void isRead.then((failure) => {
-      this.#queue.end(failure);
-      this.#end();
+      this.queue.end(failure);
+      this.end();
     });
   }
 
@@ -152,11 +130,11 @@ export class AuditStream extends EventStream<AuditEvent> {
       }
       take(decoder.push(chunk as Uint8Array<ArrayBuffer>));
       this.#tell(assembly.take(0).map((records) => auditEvent(records)));
-      while (this.#queue.isFull && this.#closing === undefined) await this.#room();
-      if (this.#closing !== undefined) return;
+      while (this.queue.isFull && this.isOpen) await this.#room();
+      if (!this.isOpen) return;
       if (turns.isOver) await turns.next();
     }
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     take(decoder.end());
     this.#tell(assembly.flush().map((records) => auditEvent(records)));
   }
@@ -164,7 +142,7 @@ export class AuditStream extends EventStream<AuditEvent> {
   /** Until the consumer has made room, or there is none any more. */
   #room(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#queue.onRoom = resolve;
+    this.queue.onRoom = resolve;
     return Promise.race([promise, this.#closed.promise]);
   }
 
@@ -173,42 +151,21 @@ export class AuditStream extends EventStream<AuditEvent> {
     const wanted = patterns === undefined
       ? events
       : events.filter(({ kind }) => isWanted(kind, patterns));
-    this.#queue.push(wanted, "/");
+    this.queue.push(wanted, "/");
   }
 
   #lost(reason: string, count: number | undefined): void {
     const attributes = { reason, ...(count === undefined ? {} : { count }) };
     const event = FileEvent.from({ kind: "lost", path: "/", attributes }, Date.now(), "audit");
-    this.#queue.push([event as FileEvent & AuditEvent], "/");
+    this.queue.push([event as FileEvent & AuditEvent], "/");
   }
 
-  /** Ends the stream: removes its rules, and restores the state of audit. Always the same promise. */
-  override close(): Promise<void> {
-    return this.#closing ??= this.#close();
-  }
-
-  /** Closes it where nobody waits for that: what goes wrong is thrown to the iterator. */
-  readonly #end = (): void => void this.close().catch(() => {});
-
-  async #close(): Promise<void> {
-    await null; // so that `#closing` is set before anything asks for it
-    const { signal, source } = this.#settings;
-    signal?.removeEventListener("abort", this.#end);
+  protected override ending(): void {
     this.#closed.resolve();
-    await this.#opened.catch(() => {});
-    try {
-      this.#giveBack();
-      if (isKernel(source) || "socket" in source) await (await reactor()).idle();
-    } catch (error) {
-      this.#queue.end({ error });
-      throw error;
-    } finally {
-      this.#queue.end();
-    }
   }
 
   /** Undoes all, the last first; what one refuses does not keep the others. */
-  #giveBack(): void {
+  protected override giveBack(): void {
     const errors: unknown[] = [];
     for (const undo of this.#undo.splice(0)) {
       try {
@@ -227,7 +184,7 @@ export class AuditStream extends EventStream<AuditEvent> {
 
   /** Counters since the stream was opened. */
   stats(): AuditStats {
-    const { events, dropped } = this.#queue.stats;
+    const { events, dropped } = this.queue.stats;
     return {
       events,
       records: this.#trail?.records ?? this.#records,

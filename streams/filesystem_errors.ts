@@ -10,9 +10,7 @@ import { isWanted, type Kind } from "../classify/kinds.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { type Reactor, reactor } from "../ffi/reactor.ts";
-import { EventStream } from "../watch/event_stream.ts";
 import { onMountChanges } from "../watch/mount_changes.ts";
-import { EventQueue } from "../watch/queue.ts";
 import { absolutePath } from "../watch/targets.ts";
 import { CoveredPaths } from "./error_sources/covered_paths.ts";
 import { Ext4Errors } from "./error_sources/ext4_errors.ts";
@@ -32,6 +30,7 @@ import {
   type FilesystemErrorsOptions,
   settleErrors,
 } from "./filesystem_errors_options.ts";
+import { SourceStream } from "./source_stream.ts";
 
 /** What a stream of errors did so far. */
 export interface FilesystemErrorsStats {
@@ -91,49 +90,32 @@ const OFF: Readonly<Partial<Record<ErrorSourceName, string>>> = {
 };
 
 /** A running stream of errors. */
-export class FilesystemErrors extends EventStream<ErrorEvent> {
-  /** Settles once: resolves when all that happens from now on is told, rejects with what prevented it. */
-  readonly ready: Promise<void>;
+export class FilesystemErrors extends SourceStream<ErrorEvent> {
   readonly #settings: ErrorSettings;
-  readonly #queue: EventQueue<ErrorEvent>;
-  readonly #opened: Promise<void>;
   readonly #sources: ErrorSource[] = [];
   readonly #states = new Map<Filesystem, Map<ErrorSourceName, SourceState>>();
   #space: ScarceSpace | undefined;
   #paths: CoveredPaths | undefined;
   #unlisten: (() => void) | undefined;
   #errors = 0;
-  #closing: Promise<void> | undefined;
 
   /** Begins at once. Use {@linkcode filesystemErrors}. */
   constructor(settings: ErrorSettings) {
-    const queue = new EventQueue<ErrorEvent>(true);
-    super(queue, "stream of errors");
-    this.#queue = queue;
+    super("stream of errors", true, settings.signal);
     this.#settings = settings;
-    this.#opened = this.#open();
-    this.ready = this.#opened.catch(async (error) => {
-      this.#queue.end({ error });
-      await this.close().catch(() => {}); // what prevented it says more
-      throw error;
-    });
-    this.ready.catch(() => {}); // the iterator throws the same
-    const { signal } = settings;
-    if (signal?.aborted) this.#end();
-    else signal?.addEventListener("abort", this.#end);
   }
 
-  async #open(): Promise<void> {
+  protected override async open(): Promise<void> {
     const [libc, loop] = [await openLibc(), await reactor()];
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     const paths = this.#settings.paths.map((path) => absolutePath(libc, path));
     this.#paths = new CoveredPaths(libc, [...new Set(paths)]);
     for (const name of NAMES) {
       if (!this.#isAsked(name)) continue;
       this.#sources.push(await this.#source(name, libc, loop, this.#paths));
-      if (this.#closing !== undefined) return;
+      if (!this.isOpen) return;
     }
-    this.#queue.onRoom = () => this.#sources.forEach((source) => source.resume?.());
+    this.queue.onRoom = () => this.#sources.forEach((source) => source.resume?.());
     this.#refresh();
     this.#unlisten = await onMountChanges(() => this.#mountsChanged());
   }
@@ -169,7 +151,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
   // --- mounts that come and go ---
 
   #mountsChanged(): void {
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     try {
       const { gone, came } = this.#refresh();
       for (const filesystem of gone) this.#lost(filesystem, "it is not mounted there any more");
@@ -181,8 +163,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
       }
       for (const { mount: { point } } of came) this.#push({ kind: "recovered", path: point });
     } catch (error) {
-      this.#queue.end({ error });
-      this.#end();
+      this.fail(error);
     }
   }
 
@@ -217,7 +198,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
   // --- what sources deliver to ---
 
   get #sink(): ErrorSink {
-    const isFull = () => this.#queue.isFull;
+    const isFull = () => this.queue.isFull;
     return {
       tell: (source, of, errors) => this.#tell(source, of, errors),
       lost: (of, reason, count) => this.#lost(of, reason, count),
@@ -249,7 +230,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
         source,
       ) as FileEvent & ErrorEvent
     );
-    this.#queue.push(events, of?.mount.point ?? "/");
+    this.queue.push(events, of?.mount.point ?? "/");
   }
 
   #lost(of: Filesystem | undefined, reason: string, count?: number): void {
@@ -259,30 +240,17 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
 
   #push(init: Parameters<typeof FileEvent.from>[0]): void {
     const event = FileEvent.from(init, Date.now(), "sentinode") as FileEvent & ErrorEvent;
-    this.#queue.push([event], init.path);
+    this.queue.push([event], init.path);
   }
 
   // --- the end ---
 
-  /** Ends the stream and gives back all that it takes. Always the same promise. */
-  override close(): Promise<void> {
-    return this.#closing ??= this.#close();
-  }
-
-  /** Closes it where nobody waits for that: what goes wrong is thrown to the iterator. */
-  readonly #end = (): void => void this.close().catch(() => {});
-
-  async #close(): Promise<void> {
-    await null; // so that `#closing` is set before anything asks for it
-    this.#settings.signal?.removeEventListener("abort", this.#end);
-    await this.#opened.catch(() => {});
+  protected override async giveBack(): Promise<void> {
     this.#unlisten?.();
     const closed = await Promise.allSettled(
       this.#sources.map(async (source) => await source.close()),
     );
-    await (await reactor()).idle();
     const failed = closed.find((one) => one.status === "rejected");
-    this.#queue.end(failed && { error: failed.reason });
     if (failed !== undefined) throw failed.reason;
   }
 
@@ -313,7 +281,7 @@ export class FilesystemErrors extends EventStream<ErrorEvent> {
 
   /** Counters since the stream was opened. */
   stats(): FilesystemErrorsStats {
-    const { events, dropped } = this.#queue.stats;
+    const { events, dropped } = this.queue.stats;
     const filesystems = [...this.#paths?.filesystems ?? []].length;
     const looks = this.#space?.looks ?? 0;
     return { events, errors: this.#errors, dropped, looks, filesystems };

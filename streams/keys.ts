@@ -14,8 +14,6 @@ import { type KeyEvent, keyEvent, keyKind, subjectsOf, subtypesOf } from "../cla
 import { isWanted } from "../classify/kinds.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { type Reactor, reactor } from "../ffi/reactor.ts";
-import { EventStream } from "../watch/event_stream.ts";
-import { EventQueue } from "../watch/queue.ts";
 import { Turns } from "../watch/turns.ts";
 import {
   type KeysOptions,
@@ -23,6 +21,7 @@ import {
   settleKeys,
   type TaggedKeyring,
 } from "./keys_options.ts";
+import { SourceStream } from "./source_stream.ts";
 
 /** What a stream of keys did so far. */
 export interface KeysStats {
@@ -46,13 +45,8 @@ export interface KeysStats {
 const LOOK_AGAIN = 250;
 
 /** A running stream of what happens to keys. */
-export class KeyStream extends EventStream<KeyEvent> {
-  /** Settles once: resolves when all that happens from now on is told, rejects with what prevented it. */
-  readonly ready: Promise<void>;
-  readonly #queue: EventQueue<KeyEvent>;
+export class KeyStream extends SourceStream<KeyEvent> {
   readonly #settings: KeysSettings;
-  /** What {@linkcode #open} has begun, to be waited for before it is undone. */
-  readonly #opened: Promise<void>;
   #pipe: NotificationPipe | undefined;
   #tree: KeyTree | undefined;
   #reactor: Reactor | undefined;
@@ -63,33 +57,20 @@ export class KeyStream extends EventStream<KeyEvent> {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #notes = 0;
   #losses = 0;
-  #closing: Promise<void> | undefined;
 
   /** Begins to watch at once. Use {@linkcode keys}. */
   constructor(settings: KeysSettings) {
     // The kernel holds the backlog: while the queue is full nothing is read.
-    const queue = new EventQueue<KeyEvent>(false);
-    super(queue, "stream of keys");
-    this.#queue = queue;
+    super("stream of keys", false, settings.signal);
     this.#settings = settings;
-    queue.onRoom = () => this.#read();
-    this.#opened = this.#open();
-    this.ready = this.#opened.catch(async (error) => {
-      this.#queue.end({ error });
-      await this.close().catch(() => {}); // what prevented it says more
-      throw error;
-    });
-    this.ready.catch(() => {}); // the iterator throws the same
-    const { signal } = settings;
-    if (signal?.aborted) this.#end();
-    else signal?.addEventListener("abort", this.#end);
+    this.queue.onRoom = () => this.#read();
   }
 
-  async #open(): Promise<void> {
+  protected override async open(): Promise<void> {
     const { keyrings, events, filter } = this.#settings;
     const libc = await openLibc();
     const shared = await reactor();
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     const pipe = this.#pipe = new NotificationPipe(libc);
     const asked = filter ?? (events && filterFor(events));
     if (asked !== undefined) pipe.filter(encodeFilter(asked));
@@ -117,7 +98,7 @@ export class KeyStream extends EventStream<KeyEvent> {
     this.#isReading = true;
     try {
       const turns = new Turns();
-      while (this.#closing === undefined && !this.#queue.isFull) {
+      while (this.isOpen && !this.queue.isFull) {
         if (this.#readTurn(tree, pipe, turns)) {
           this.#reactor!.arm(pipe.fd);
           break;
@@ -125,11 +106,10 @@ export class KeyStream extends EventStream<KeyEvent> {
         await turns.next();
       }
       if (!tree.isEmpty) return;
-      this.#queue.end();
-      this.#end();
+      this.queue.end();
+      this.end();
     } catch (error) {
-      this.#queue.end({ error });
-      this.#end();
+      this.fail(error);
     } finally {
       this.#isReading = false;
     }
@@ -153,7 +133,7 @@ export class KeyStream extends EventStream<KeyEvent> {
     if (this.#isLost) tree.doubt();
     if (this.#isChanged || this.#isLost) events.push(...this.#look(tree));
     this.#isChanged = this.#isLost = false;
-    this.#queue.push(events, "");
+    this.queue.push(events, "");
     return isDrained;
   }
 
@@ -193,7 +173,7 @@ export class KeyStream extends EventStream<KeyEvent> {
     const tree = this.#tree!;
     if (!tree.isWaiting) return;
     this.#timer = setTimeout(() => {
-      if (this.#closing === undefined) this.#queue.push(this.#look(tree), "");
+      if (this.isOpen) this.queue.push(this.#look(tree), "");
     }, LOOK_AGAIN);
   }
 
@@ -214,26 +194,15 @@ export class KeyStream extends EventStream<KeyEvent> {
     return keyEvent(note, subjects, Date.now(), synthetic);
   }
 
-  /** Ends the stream, and all watches. Always the same promise. */
-  override close(): Promise<void> {
-    return this.#closing ??= this.#close();
+  protected override ending(): void {
+    clearTimeout(this.#timer);
   }
 
-  /** Closes it where nobody waits for that. */
-  readonly #end = (): void => void this.close().catch(() => {});
-
-  async #close(): Promise<void> {
-    await null; // so that `#closing` is set before anything asks for it
-    this.#settings.signal?.removeEventListener("abort", this.#end);
-    clearTimeout(this.#timer);
-    await this.#opened.catch(() => {});
+  protected override giveBack(): void {
     const pipe = this.#pipe;
-    if (pipe !== undefined) {
-      this.#reactor?.remove(pipe.fd);
-      pipe.close();
-    }
-    this.#queue.end();
-    await this.#reactor?.idle();
+    if (pipe === undefined) return;
+    this.#reactor?.remove(pipe.fd);
+    pipe.close();
   }
 
   /** How far what was asked for is watched; empty until {@linkcode ready} has resolved. */
@@ -243,7 +212,7 @@ export class KeyStream extends EventStream<KeyEvent> {
 
   /** Counters since the stream was opened. */
   stats(): KeysStats {
-    const { events, dropped } = this.#queue.stats;
+    const { events, dropped } = this.queue.stats;
     return {
       events,
       notes: this.#notes,

@@ -22,11 +22,10 @@ import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { type Reactor, reactor } from "../ffi/reactor.ts";
 import { Actors } from "../watch/actor.ts";
-import { EventStream } from "../watch/event_stream.ts";
 import { checkOptions, type OptionTable, show } from "../watch/option_checks.ts";
 import { checkEvents } from "../watch/options.ts";
-import { EventQueue } from "../watch/queue.ts";
 import { absolutePath } from "../watch/targets.ts";
+import { SourceStream } from "./source_stream.ts";
 
 /** Options of {@linkcode mounts}. */
 export interface MountOptions {
@@ -90,48 +89,31 @@ function open(libc: Libc, which: MountOptions["namespace"]): MountNamespace {
 }
 
 /** A running stream of mount events. */
-export class MountStream extends EventStream<MountEvent> {
-  /** Settles once: resolves when all that is mounted from now on is told, rejects with what prevented it. */
-  readonly ready: Promise<void>;
-  readonly #queue: EventQueue<MountEvent>;
+export class MountStream extends SourceStream<MountEvent> {
   readonly #settings: MountOptions;
-  readonly #opened: Promise<void>;
   #monitor: MountMonitor | undefined;
   #actors: Actors | undefined;
   /** Ends the stream with the process that was named. */
   #release: () => void = () => {};
   #losses = 0;
-  #closing: Promise<void> | undefined;
 
   /** Begins at once. Use {@linkcode mounts}. */
   constructor(settings: MountOptions) {
-    const queue = new EventQueue<MountEvent>(true);
-    super(queue, "mount stream");
-    this.#queue = queue;
+    super("mount stream", true, settings.signal);
     this.#settings = settings;
-    this.#opened = this.#open();
-    this.ready = this.#opened.catch(async (error) => {
-      this.#queue.end({ error });
-      await this.close().catch(() => {}); // what prevented it says more
-      throw error;
-    });
-    this.ready.catch(() => {}); // the iterator throws the same
-    const { signal } = settings;
-    if (signal?.aborted) this.#end();
-    else signal?.addEventListener("abort", this.#end);
   }
 
-  async #open(): Promise<void> {
+  protected override async open(): Promise<void> {
     const [libc, loop] = [await openLibc(), await reactor()];
-    if (this.#closing !== undefined) return;
+    if (!this.isOpen) return;
     const { namespace: which, backend, actor } = this.#settings;
     const namespace = open(libc, which);
     if (namespace.pid !== undefined) {
-      this.#release = onExit(libc, loop, namespace.pid, this.#end);
+      this.#release = onExit(libc, loop, namespace.pid, this.end);
     }
     if (actor) this.#actors = new Actors(libc);
-    const isFull = () => this.#queue.isFull;
-    this.#monitor = new MountMonitor(libc, loop, namespace, {
+    const isFull = () => this.queue.isFull;
+    const monitor = this.#monitor = new MountMonitor(libc, loop, namespace, {
       get isFull() {
         return isFull();
       },
@@ -141,13 +123,9 @@ export class MountStream extends EventStream<MountEvent> {
         this.#signal("lost", { reason: "the kernel's queue of mount events was full" });
       },
       recovered: () => this.#signal("recovered", {}),
-      fail: (error) => {
-        this.#queue.end({ error });
-        this.#end();
-      },
+      fail: (error) => this.fail(error),
     }, { way: backend === "auto" ? undefined : backend, actor });
-    const monitor = this.#monitor;
-    this.#queue.onRoom = () => monitor.resume();
+    this.queue.onRoom = () => monitor.resume();
   }
 
   #tell(notices: readonly MountNotice[]): void {
@@ -161,33 +139,17 @@ export class MountStream extends EventStream<MountEvent> {
       const event = mountEvent(notice, time, actor);
       if (patterns === undefined || isWanted(event.kind, patterns)) events.push(event);
     }
-    this.#queue.push(events, "/");
+    this.queue.push(events, "/");
   }
 
   #signal(kind: "lost" | "recovered", attributes: MountEvent["attributes"]): void {
     const event = FileEvent.from({ kind, path: "/", attributes }, Date.now(), "mounts");
-    this.#queue.push([event as FileEvent & MountEvent], "/");
+    this.queue.push([event as FileEvent & MountEvent], "/");
   }
 
-  /** Ends the stream and gives back all that it takes. Always the same promise. */
-  override close(): Promise<void> {
-    return this.#closing ??= this.#close();
-  }
-
-  /** Closes it where nobody waits for that. */
-  readonly #end = (): void => void this.close().catch(() => {});
-
-  async #close(): Promise<void> {
-    await null; // so that `#closing` is set before anything asks for it
-    this.#settings.signal?.removeEventListener("abort", this.#end);
-    await this.#opened.catch(() => {});
+  protected override giveBack(): void {
     this.#monitor?.close();
     this.#release();
-    try {
-      await (await reactor()).idle();
-    } finally {
-      this.#queue.end();
-    }
   }
 
   /** What is mounted, as far as events have told; empty before it is `ready`. */
@@ -197,7 +159,7 @@ export class MountStream extends EventStream<MountEvent> {
 
   /** Counters since the stream was opened. */
   stats(): MountStats {
-    const { events, dropped } = this.#queue.stats;
+    const { events, dropped } = this.queue.stats;
     const counters = this.#monitor?.counters ??
       { way: "mountinfo", refused: undefined, scans: 0, listings: 0, looks: 0 };
     return { events, dropped, losses: this.#losses, gap: this.#monitor?.gap, ...counters };

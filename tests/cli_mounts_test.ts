@@ -1,17 +1,19 @@
 /** `sentinode mounts`, as a process of its own. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import test from "node:test";
-import { parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { Run, runToEnd, USERS } from "./command_line.ts";
-import { Namespace } from "./mount_namespace.ts";
+import { Namespace, withMounts } from "./mount_namespace.ts";
 import { isRoot } from "./runtime.ts";
 
 for (const user of USERS) {
   test(`the list, as ${user}`, async () => {
-    const table = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
-    const { status, stdout, stderr } = await runToEnd(["mounts", "--list", "--null"], { user });
+    const { seen: [{ status, stdout, stderr }, json], table } = await withMounts(async () =>
+      [
+        await runToEnd(["mounts", "--list", "--null"], { user }),
+        await runToEnd(["mounts", "--list", "--json"], { user }),
+      ] as const
+    );
     assert.equal(status, 0, stderr);
     const expected = table.map(({ point, root, type, source, options }) =>
       `${point} ${type} ${source}${root === "/" ? "" : `[${root}]`} ${options}`
@@ -19,7 +21,6 @@ for (const user of USERS) {
     const lines = stdout.split("\0").slice(0, -1);
     assert.equal(lines.length, expected.length);
     for (const line of expected) assert(lines.some((one) => one.startsWith(line)), line);
-    const json = await runToEnd(["mounts", "--list", "--json"], { user });
     const ids = json.stdout.trimEnd().split("\n").map((line) => JSON.parse(line).tableId);
     assert.deepEqual(ids.sort(), table.map(({ id }) => id).sort());
   });

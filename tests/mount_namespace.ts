@@ -5,9 +5,22 @@
  */
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { type MountInfo, parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { TemporaryDirectory } from "./runtime.ts";
 import { Running } from "./running.ts";
+
+/** What `look` gives while nothing is mounted or unmounted on this machine, and the mounts of then. */
+export async function withMounts<T>(
+  look: () => Promise<T>,
+): Promise<{ readonly seen: T; readonly table: readonly MountInfo[] }> {
+  const read = () => readFileSync("/proc/self/mountinfo", "utf8");
+  for (;;) {
+    const before = read();
+    const seen = await look();
+    if (read() === before) return { seen, table: parseMountInfo(before) };
+  }
+}
 
 /** Ended with the block, and all mounts with it. */
 export class Namespace implements AsyncDisposable {

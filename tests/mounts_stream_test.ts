@@ -11,7 +11,7 @@ import { parseMountInfo } from "../backends/mounts/mountinfo.ts";
 import { capabilities, listMounts, type MountEvent, type MountOptions, mounts } from "../mod.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { CAPACITY } from "../watch/queue.ts";
-import { Namespace } from "./mount_namespace.ts";
+import { Namespace, withMounts } from "./mount_namespace.ts";
 import {
   AS_NOBODY,
   isDeno,
@@ -445,8 +445,7 @@ test("what cannot be watched is refused, with what to do", { timeout: 60_000 }, 
 });
 
 test("the list is the mount table, with ids that are never given again", async () => {
-  const list = await listMounts();
-  const table = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  const { seen: list, table } = await withMounts(() => listMounts());
   assert.deepEqual(
     list.map(({ id: _, parent: __, tableId: id, ...rest }) => ({ id, ...rest }))
       .sort((a, b) => a.id - b.id),
