@@ -61,6 +61,7 @@ export class AuditStream extends SourceStream<AuditEvent> {
     this.#settings = settings;
   }
 
+  /** @internal */
   protected override async open(): Promise<void> {
     const { source } = this.#settings;
     const libc = await openLibc();
@@ -75,6 +76,7 @@ export class AuditStream extends SourceStream<AuditEvent> {
     } else this.#read(chunksOf(source, this.#closed.promise));
   }
 
+  /** @internal */
   protected override async armed(): Promise<void> {
     await Promise.all(this.#learned);
   }
@@ -160,11 +162,16 @@ export class AuditStream extends SourceStream<AuditEvent> {
     this.queue.push([event as FileEvent & AuditEvent], "/");
   }
 
+  /** @internal */
   protected override ending(): void {
     this.#closed.resolve();
   }
 
-  /** Undoes all, the last first; what one refuses does not keep the others. */
+  /**
+   * Undoes all, the last first; what one refuses does not keep the others.
+   *
+   * @internal
+   */
   protected override giveBack(): void {
     const errors: unknown[] = [];
     for (const undo of this.#undo.splice(0)) {

@@ -105,6 +105,7 @@ export class FilesystemErrors extends SourceStream<ErrorEvent> {
     this.#settings = settings;
   }
 
+  /** @internal */
   protected override async open(): Promise<void> {
     const [libc, loop] = [await openLibc(), await reactor()];
     if (!this.isOpen) return;
@@ -245,6 +246,7 @@ export class FilesystemErrors extends SourceStream<ErrorEvent> {
 
   // --- the end ---
 
+  /** @internal */
   protected override async giveBack(): Promise<void> {
     this.#unlisten?.();
     const closed = await Promise.allSettled(

@@ -66,6 +66,7 @@ export class KeyStream extends SourceStream<KeyEvent> {
     this.queue.onRoom = () => this.#read();
   }
 
+  /** @internal */
   protected override async open(): Promise<void> {
     const { keyrings, events, filter } = this.#settings;
     const libc = await openLibc();
@@ -194,10 +195,12 @@ export class KeyStream extends SourceStream<KeyEvent> {
     return keyEvent(note, subjects, Date.now(), synthetic);
   }
 
+  /** @internal */
   protected override ending(): void {
     clearTimeout(this.#timer);
   }
 
+  /** @internal */
   protected override giveBack(): void {
     const pipe = this.#pipe;
     if (pipe === undefined) return;

@@ -103,6 +103,7 @@ export class MountStream extends SourceStream<MountEvent> {
     this.#settings = settings;
   }
 
+  /** @internal */
   protected override async open(): Promise<void> {
     const [libc, loop] = [await openLibc(), await reactor()];
     if (!this.isOpen) return;
@@ -147,6 +148,7 @@ export class MountStream extends SourceStream<MountEvent> {
     this.queue.push([event as FileEvent & MountEvent], "/");
   }
 
+  /** @internal */
   protected override giveBack(): void {
     this.#monitor?.close();
     this.#release();

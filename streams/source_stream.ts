@@ -13,7 +13,11 @@ import { EventQueue } from "../watch/queue.ts";
 export abstract class SourceStream<Event extends WatchEvent> extends EventStream<Event> {
   /** Settles once: resolves when all that happens from now on is told, rejects with what prevented it. */
   readonly ready: Promise<void>;
-  /** What waits for the consumer. */
+  /**
+   * What waits for the consumer.
+   *
+   * @internal
+   */
   protected readonly queue: EventQueue<Event>;
   readonly #signal: AbortSignal | undefined;
   readonly #opened: Promise<void>;
