@@ -68,6 +68,7 @@ class Compared implements Disposable {
       recursive: true,
       only: undefined,
       leavesOut: undefined,
+      isHidden: undefined,
     };
     this.#time = Date.now() * 1000;
     return [...compare(ground, this.#index, judge)].filter((one) => one !== undefined);

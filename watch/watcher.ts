@@ -22,7 +22,7 @@ import type { Attribution, Source } from "./attribution.ts";
 import { Auditing } from "./auditing.ts";
 import { EventStream } from "./event_stream.ts";
 import { EventQueue } from "./queue.ts";
-import { onMountChanges } from "./mount_changes.ts";
+import { concerns, type MountListener, onMountChanges } from "./mount_changes.ts";
 import { type MetadataOutlet, MetadataStage } from "./metadata_stage.ts";
 import { type SaveOutlet, SaveStage } from "./save_stage.ts";
 import {
@@ -55,6 +55,17 @@ export interface WatcherStats {
 /** After how long changes of the mount table are looked at again that could not be looked at, in ms. */
 const RETRY = 2000;
 
+/** What is known of a path that was asked for. */
+interface Asked {
+  /** The kernel's path of it, and the mount that it is on, as it was found last. */
+  readonly real: string;
+  readonly mount: Target["mount"];
+  /** What is not watched below. */
+  readonly leftOut: readonly LeftOut[];
+  /** Whether it cannot be reached, until something is unmounted. */
+  readonly isAway: boolean;
+}
+
 /** A path that was added, and what serves it. */
 interface Place {
   readonly path: string;
@@ -65,6 +76,9 @@ interface Place {
   /** Whether it is over, and that was told. */
   readonly end: { isToldOf: boolean };
 }
+
+/** A place that is served by our own backends. */
+type Covered = Place & { readonly target: Target; readonly session: HubSession };
 
 /**
  * A running watch.
@@ -82,8 +96,7 @@ export class Watcher extends EventStream {
   readonly ready: Promise<void>;
   readonly #queue: EventQueue;
   readonly #settings: Settings;
-  /** What is not watched below each path that was asked for. */
-  readonly #leftOut = new Map<string, readonly LeftOut[]>();
+  readonly #asked = new Map<string, Asked>();
   #places: Place[] = [];
   readonly #order: Order = { last: undefined };
   readonly #arming = new Set<Promise<void>>();
@@ -95,6 +108,7 @@ export class Watcher extends EventStream {
   #isRemounted = false;
   #remounting: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
+  readonly #closed = Promise.withResolvers<void>();
   #losses = 0;
   #closing: Promise<void> | undefined;
   readonly #abort = (): void => void this.close();
@@ -153,7 +167,8 @@ export class Watcher extends EventStream {
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
     for (const target of targets) await this.#cover(libc, absolute, target, leftOut);
     if (!this.#isOpen) return;
-    this.#leftOut.set(withoutSlash(absolute), leftOut);
+    const [{ real, mount }] = targets;
+    this.#asked.set(withoutSlash(absolute), { real, mount, leftOut, isAway: false });
     if (settings.scope !== "tree" || this.#mountChanges !== undefined) return;
     this.#mountChanges = onMountChanges(this.#mountsChanged);
     this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
@@ -168,8 +183,17 @@ export class Watcher extends EventStream {
     await this.#auditing.open();
   }
 
-  /** Covers a target of the path, unless another one does. A mount that refuses is left out, and does not take down the rest. */
-  async #cover(libc: Libc, path: string, target: Target, leftOut: LeftOut[]): Promise<void> {
+  /**
+   * Covers a target of the path, unless another one does; `isShown`: what is there is news. A mount that refuses is left
+   * out, and does not take down the rest.
+   */
+  async #cover(
+    libc: Libc,
+    path: string,
+    target: Target,
+    leftOut: LeftOut[],
+    isShown = false,
+  ): Promise<void> {
     const settings = this.#settings;
     if (!this.#isOpen || this.#places.some((place) => covers(place.target, target))) return;
     const covered = this.#places.filter((place) => covers(target, place.target));
@@ -180,15 +204,15 @@ export class Watcher extends EventStream {
     this.#auditing?.cover(target, (path) => sink.metadata?.look(path));
     const isWanted = () => this.#isOpen;
     const end = { isToldOf: false };
-    const onGone = () => {
-      end.isToldOf = true;
+    const onGone = (isTold: boolean) => {
+      end.isToldOf = isTold;
     };
     let session: HubSession;
     try {
       const open = (sink: FeedSink): Promise<HubSession> =>
         isName(target)
           ? openLasting(libc, target, settings, sink, isWanted)
-          : openTarget(target, settings, sink, isWanted, { onGone });
+          : openTarget(target, settings, sink, isWanted, { onGone, isShown });
       const follows = settings.followSymlinks && (!isName(target) || target.isLasting);
       session = follows
         ? await openFollowing(libc, target, settings, sink, isWanted, open)
@@ -196,7 +220,7 @@ export class Watcher extends EventStream {
     } catch (error) {
       sink.close();
       this.#auditing?.uncover(target);
-      if (!target.isInner) throw error;
+      if (!target.isInner && !isShown) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       leftOut.push({ path: target.path, mount: target.mount, reason });
       return;
@@ -208,8 +232,12 @@ export class Watcher extends EventStream {
     await sink.metadata?.begin();
   }
 
-  /** Something was mounted or unmounted: `close()` waits until that is dealt with. */
-  readonly #mountsChanged = (): void => {
+  /** Something was mounted or unmounted, perhaps on a path, above or below: `close()` waits until that is dealt with. */
+  readonly #mountsChanged: MountListener = (notices) => {
+    const isConcerned = ([path, { real }]: [string, Asked]) =>
+      notices === undefined ||
+      notices.some((notice) => concerns(notice, path) || concerns(notice, real));
+    if (!this.#asked.entries().some(isConcerned)) return;
     this.#isRemounted = true;
     this.#remounting ??= this.#coverMounts();
   };
@@ -221,7 +249,7 @@ export class Watcher extends EventStream {
       while (this.#isRemounted && this.#isOpen) {
         this.#isRemounted = false;
         try {
-          for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
+          for (const path of this.#asked.keys()) await this.#coverMountsOf(libc, path);
         } catch (error) {
           if (!(error instanceof WatchLimitError)) throw error;
           // There is no file descriptor left to look with; nobody tells when there is one.
@@ -229,6 +257,8 @@ export class Watcher extends EventStream {
           await this.#pause(RETRY);
         }
       }
+    } catch (error) {
+      this.#failed(error);
     } finally {
       this.#remounting = undefined; // at once: what changes now is looked at anew
     }
@@ -245,45 +275,107 @@ export class Watcher extends EventStream {
     });
   }
 
+  /**
+   * What is at a path, and below it, may be on other mounts now. Tells a loss at each point where it is, then what is hidden
+   * to be removed, the innermost first, and what is to be seen to be created, and that all is told.
+   */
   async #coverMountsOf(libc: Libc, path: string): Promise<void> {
-    const ours = this.#places.filter((place) => withoutSlash(place.path) === path);
-    const whole = ours.find(({ target }) => target?.isInner === false);
-    if (whole?.target === undefined) return;
+    const ours = this.#places.filter(isCovered)
+      .filter((place) => withoutSlash(place.path) === path);
+    const whole = ours.find(({ target }) => !target.isInner);
+    if (whole === undefined && this.#asked.get(path)?.isAway !== true) return;
     const resolved = this.#resolve(libc, path);
-    const [own, ...now] = resolved?.targets ?? [];
-    if (!isName(whole.target) && own?.mountKey !== whole.target.mountKey) {
-      const reason = resolved === undefined
+    if (resolved === undefined && whole !== undefined && isName(whole.target)) return; // its own watch tells
+    const { targets: now, leftOut } = resolved ?? { targets: [], leftOut: [] };
+    const stays = whole !== undefined &&
+      (isName(whole.target) || whole.target.mountKey === now[0]?.mountKey);
+    const isSame = ({ target, end }: Covered, other: Target) =>
+      target.mountKey === other.mountKey && target.path === other.path && !end.isToldOf;
+    const nowOf = (place: Covered) =>
+      place === whole ? stays && now[0] : now.find((target) => isSame(place, target));
+    const gone = ours.filter((place) => !nowOf(place)).sort(innermostFirst);
+    const came = now.filter((target) =>
+      target.isInner ? !ours.some((place) => isSame(place, target)) : !stays
+    );
+    const kept = ours.filter((place) => !gone.includes(place))
+      .map((place) => ({ place, mounts: (nowOf(place) as Target).mounts }));
+    const changed = kept.flatMap(({ place: { target }, mounts }) =>
+      [...target.mounts.symmetricDifference(mounts)].filter((point) => isWithin(point, target.path))
+    );
+    const points = stays
+      ? topmost([...gone, ...came.map((target) => ({ target }))].map(({ target }) => target.path)
+        .concat(changed))
+      : [path];
+    if (points.length === 0) return this.#note(path, resolved);
+    for (const place of ours) await this.#unlessClosed(place.session.settled());
+    if (!this.#isOpen || whole?.end.isToldOf) return;
+    const reasonAt = (point: string) =>
+      stays
+        ? now.some(({ mounts }) => mounts.has(point))
+          ? "a filesystem was mounted here"
+          : "what was mounted here is not any more"
+        : resolved === undefined
         ? "it cannot be reached any more"
+        : whole === undefined
+        ? "it can be reached again"
         : "its filesystem was unmounted, or is hidden by another one";
-      return await this.#leaveHidden(path, whole, ours, reason);
-    }
-    if (resolved === undefined) return; // it has gone, which its own watch tells
-    const isSame = ({ target, end }: Place, other: Target) =>
-      target?.mountKey === other.mountKey && target.path === other.path && !end.isToldOf;
-    const isOver = (place: Place) =>
-      place.target?.isInner && !now.some((target) => isSame(place, target));
-    for (const place of ours.filter(isOver)) {
-      await settled(place);
+    const sink = whole?.sink ?? this.#sink(path);
+    for (const point of points) sink.lost(point, reasonAt(point));
+    for (const place of gone) {
       this.#places = this.#places.filter((other) => other !== place);
+      if (!place.end.isToldOf) await this.#unlessClosed(place.session.hidden());
       await this.#closePlace(place);
-      if (!place.end.isToldOf) {
-        this.#tellMount(place.target!, "what was mounted here is not any more");
-      }
     }
-    const { leftOut } = resolved;
-    for (const target of now) {
-      if (ours.some((place) => isSame(place, target))) continue;
+    for (const { place: { target, session }, mounts } of kept) {
+      const points = topmost([...target.mounts.symmetricDifference(mounts)])
+        .filter((point) => isWithin(point, target.path) && point !== target.path)
+        .filter((point) => !mounts.values().some((on) => on !== point && isWithin(point, on)));
+      await this.#unlessClosed(session.remounted(points, mounts));
+    }
+    const isThere = resolved !== undefined;
+    if (!stays && isThere === (whole === undefined)) this.#tellRoot(path, isThere);
+    for (const target of came) {
       const count = this.#places.length;
-      await this.#cover(libc, path, target, leftOut);
-      if (this.#places.length > count) this.#tellMount(target, "a filesystem was mounted here");
+      await this.#cover(libc, path, target, leftOut, true);
+      const place = this.#places.filter(isCovered)[count];
+      if (place !== undefined) await this.#unlessClosed(place.session.shown());
     }
-    // What was hidden when the path was armed was not armed.
-    const known = new Set([...now, ...leftOut].map(({ mount }) => mount.point));
-    for (const point of whole.target.mounts) {
-      const reason = "a mount hid it when the watch began";
-      if (!known.has(point)) leftOut.push({ path: point, mount: whole.target.mount, reason });
+    if (!this.#isOpen) return;
+    this.#note(path, resolved);
+    const { recover, filter } = this.#settings;
+    if (recover !== "diff" || !filter.tellsOfTree) return;
+    for (const point of points) {
+      const place = this.#places.filter(isCovered).findLast(({ target }) => target.path === point);
+      (place?.sink ?? sink).recovered(point);
     }
-    if (this.#isOpen && this.#leftOut.has(path)) this.#leftOut.set(path, leftOut);
+  }
+
+  /** Notes what is not watched below a path, unless that was removed meanwhile. */
+  #note(path: string, resolved: Resolved | undefined): void {
+    const asked = this.#asked.get(path);
+    if (asked === undefined || !this.#isOpen) return;
+    const { real, mount } = asked;
+    if (resolved !== undefined) {
+      const { targets: [{ real, mount }], leftOut } = resolved;
+      this.#asked.set(path, { real, mount, leftOut, isAway: false });
+      return;
+    }
+    const leftOut = [{ path, mount, reason: "it cannot be reached: something is mounted above" }];
+    this.#asked.set(path, { real, mount, leftOut, isAway: true });
+  }
+
+  /** A path that was asked for is hidden by what is mounted above it, or is there again. */
+  #tellRoot(path: string, isThere: boolean): void {
+    const { recover, filter } = this.#settings;
+    const kind = isThere ? "create.directory" : "remove.directory";
+    if (recover !== "diff" || !filter.wants(kind)) return;
+    const event = { kind, path, isDirectory: true, synthetic: true } as const;
+    this.#sink(path).deliver([event]);
+  }
+
+  /** Waits for what may take as long as the consumer takes. */
+  async #unlessClosed(work: Promise<void>): Promise<void> {
+    await Promise.race([work, this.#closed.promise]);
   }
 
   #resolve(libc: Libc, path: string): Resolved | undefined {
@@ -293,26 +385,6 @@ export class Watcher extends EventStream {
       if (error instanceof SystemError && !(error instanceof WatchLimitError)) return undefined;
       throw error;
     }
-  }
-
-  /** The path is on another mount now: its own was unmounted, or is hidden. */
-  async #leaveHidden(
-    path: string,
-    whole: Place,
-    ours: readonly Place[],
-    reason: string,
-  ): Promise<void> {
-    await settled(whole);
-    if (whole.end.isToldOf || !this.#isOpen) return;
-    for (const place of ours) await this.#drop(place);
-    const target = whole.target!;
-    this.#leftOut.set(path, [{ path, mount: target.mount, reason }]);
-    this.#tellMount(target, reason);
-  }
-
-  /** What is below a mount point is not what was told: that is a loss. */
-  #tellMount({ path }: Target, reason: string): void {
-    this.#sink(path).lost(path, reason);
   }
 
   async #armCustom(path: string, backend: Backend): Promise<void> {
@@ -376,7 +448,7 @@ export class Watcher extends EventStream {
 
   async #drop(place: Place): Promise<void> {
     this.#places = this.#places.filter((other) => other !== place);
-    this.#leftOut.delete(withoutSlash(place.path));
+    this.#asked.delete(withoutSlash(place.path));
     await this.#closePlace(place);
   }
 
@@ -408,6 +480,7 @@ export class Watcher extends EventStream {
     this.#settings.signal?.removeEventListener("abort", this.#abort);
     this.#end();
     this.#endPause?.();
+    this.#closed.resolve();
     await Promise.allSettled([...this.#arming, this.#remounting]);
     (await this.#mountChanges?.catch(() => {}))?.();
     const places = this.#places;
@@ -432,7 +505,7 @@ export class Watcher extends EventStream {
       ...this.#completed(session.coverage(), target),
       ...sink.metadata && { metadata: this.#flagCoverage(sink.metadata, target) },
     }));
-    const not = [...this.#leftOut.values()].flat().map(({ path, mount, reason }): Coverage => ({
+    const not = [...this.#asked.values()].flatMap(({ leftOut }) => leftOut).map(({ path, mount, reason }): Coverage => ({
       path,
       backend: "none",
       mount: { point: mount.point, type: mount.type },
@@ -484,8 +557,20 @@ async function closeUnused(session: BackendSession, sink: Sink): Promise<void> {
   sink.close();
 }
 
-async function settled({ session }: Place): Promise<void> {
-  if ("settled" in session) await session.settled();
+function isCovered(place: Place): place is Covered {
+  return place.target !== undefined && "settled" in place.session;
+}
+
+function innermostFirst(a: Covered, b: Covered): number {
+  return Number(b.target.isInner) - Number(a.target.isInner) ||
+    b.target.path.length - a.target.path.length;
+}
+
+/** Those paths that are not below another one, each once. */
+function topmost(paths: readonly string[]): string[] {
+  return [...new Set(paths)].filter((path) =>
+    !paths.some((other) => other !== path && isWithin(path, other))
+  );
 }
 
 function withoutSlash(path: string): string {
