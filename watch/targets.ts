@@ -151,7 +151,10 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
     return { targets: [target], leftOut: [] };
   }
   if (!settings.recursive) {
-    return { targets: [directoryTarget(libc, spelled, real, spelled, mount, false, [])], leftOut: [] };
+    return {
+      targets: [directoryTarget(libc, spelled, real, spelled, mount, false, [])],
+      leftOut: [],
+    };
   }
   const below = mounts.filter(({ point }) => point !== real && isWithin(point, real));
   const points = below.map(({ point }) => respelled(point, real, spelled));

@@ -277,7 +277,8 @@ export class Watcher extends EventStream {
 
   /**
    * What is at a path, and below it, may be on other mounts now. Tells a loss at each point where it is, then what is hidden
-   * to be removed, the innermost first, and what is to be seen to be created, and that all is told.
+   * to be removed, the innermost first, and what is to be seen to be created, and that all is told. Where losses are not
+   * repaired, the loss is told at the end.
    */
   async #coverMountsOf(libc: Libc, path: string): Promise<void> {
     const ours = this.#places.filter(isCovered)
@@ -285,7 +286,9 @@ export class Watcher extends EventStream {
     const whole = ours.find(({ target }) => !target.isInner);
     if (whole === undefined && this.#asked.get(path)?.isAway !== true) return;
     const resolved = this.#resolve(libc, path);
-    if (resolved === undefined && whole !== undefined && isName(whole.target)) return; // its own watch tells
+    if (resolved === undefined && whole !== undefined && isName(whole.target)) {
+      return; // its own watch tells
+    }
     const { targets: now, leftOut } = resolved ?? { targets: [], leftOut: [] };
     const stays = whole !== undefined &&
       (isName(whole.target) || whole.target.mountKey === now[0]?.mountKey);
@@ -303,8 +306,10 @@ export class Watcher extends EventStream {
       [...target.mounts.symmetricDifference(mounts)].filter((point) => isWithin(point, target.path))
     );
     const points = stays
-      ? topmost([...gone, ...came.map((target) => ({ target }))].map(({ target }) => target.path)
-        .concat(changed))
+      ? topmost(
+        [...gone, ...came.map((target) => ({ target }))].map(({ target }) => target.path)
+          .concat(changed),
+      )
       : [path];
     if (points.length === 0) return this.#note(path, resolved);
     for (const place of ours) await this.#unlessClosed(place.session.settled());
@@ -320,7 +325,10 @@ export class Watcher extends EventStream {
         ? "it can be reached again"
         : "its filesystem was unmounted, or is hidden by another one";
     const sink = whole?.sink ?? this.#sink(path);
-    for (const point of points) sink.lost(point, reasonAt(point));
+    const { recover, filter } = this.#settings;
+    const isRepaired = recover === "diff" && filter.tellsOfTree;
+    const tellLost = () => points.forEach((point) => sink.lost(point, reasonAt(point)));
+    if (isRepaired) tellLost();
     for (const place of gone) {
       this.#places = this.#places.filter((other) => other !== place);
       if (!place.end.isToldOf) await this.#unlessClosed(place.session.hidden());
@@ -328,7 +336,7 @@ export class Watcher extends EventStream {
     }
     for (const { place: { target, session }, mounts } of kept) {
       const points = topmost([...target.mounts.symmetricDifference(mounts)])
-        .filter((point) => isWithin(point, target.path) && point !== target.path)
+        .filter((point) => isWithin(point, target.path))
         .filter((point) => !mounts.values().some((on) => on !== point && isWithin(point, on)));
       await this.#unlessClosed(session.remounted(points, mounts));
     }
@@ -342,8 +350,7 @@ export class Watcher extends EventStream {
     }
     if (!this.#isOpen) return;
     this.#note(path, resolved);
-    const { recover, filter } = this.#settings;
-    if (recover !== "diff" || !filter.tellsOfTree) return;
+    if (!isRepaired) return tellLost(); // who looks now misses nothing that happens from now on
     for (const point of points) {
       const place = this.#places.filter(isCovered).findLast(({ target }) => target.path === point);
       (place?.sink ?? sink).recovered(point);
@@ -505,7 +512,9 @@ export class Watcher extends EventStream {
       ...this.#completed(session.coverage(), target),
       ...sink.metadata && { metadata: this.#flagCoverage(sink.metadata, target) },
     }));
-    const not = [...this.#asked.values()].flatMap(({ leftOut }) => leftOut).map(({ path, mount, reason }): Coverage => ({
+    const not = [...this.#asked.values()].flatMap(({ leftOut }) => leftOut).map((
+      { path, mount, reason },
+    ): Coverage => ({
       path,
       backend: "none",
       mount: { point: mount.point, type: mount.type },

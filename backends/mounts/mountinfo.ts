@@ -98,7 +98,10 @@ export function mountOf(path: string, mounts: readonly MountInfo[]): MountInfo |
 /** Those mounts to which a path leads: others are hidden by what is mounted over them, or above. */
 export function reachable(mounts: readonly MountInfo[]): MountInfo[] {
   const ids = new Set(mounts.map(({ id }) => id));
-  const above = Map.groupBy(mounts, ({ id, parent }) => parent !== id && ids.has(parent) ? parent : 0);
+  const above = Map.groupBy(
+    mounts,
+    ({ id, parent }) => parent !== id && ids.has(parent) ? parent : 0,
+  );
   const found = new Set<MountInfo>();
   const waiting = [...above.get(0) ?? []];
   const tops = new Set(waiting);

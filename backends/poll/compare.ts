@@ -166,9 +166,7 @@ class Walk {
         }
         if (isKnown) {
           index.setInode(entry, seenInode);
-          const kind = status && !isHidden
-            ? this.#judge.changed(index, entry, status)
-            : undefined;
+          const kind = status && !isHidden ? this.#judge.changed(index, entry, status) : undefined;
           if (kind !== undefined) found.push({ kind, type: seenType, path: index.path(entry) });
         }
         if (status !== undefined && this.#judge.looks && !isHidden) index.setStatus(entry, status);
