@@ -2,10 +2,18 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import { watch, type WatchEvent, type WatchOptions } from "../mod.ts";
+import { mounts, watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Observer } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
 import { isRoot } from "./runtime.ts";
@@ -18,6 +26,8 @@ class Watched implements AsyncDisposable {
   readonly root: string = this.#ground.path;
   readonly #mounts: string[] = [];
   #observer: Observer | undefined;
+  /** What {@linkcode upTo} has taken. */
+  readonly all: WatchEvent[] = [];
   #held: number | undefined;
   #before: readonly string[] = [];
 
@@ -120,7 +130,7 @@ class Watched implements AsyncDisposable {
       throw new Error(`${error.message}; told were ${lines()}`);
     });
     const told = lines();
-    observer.events.length = 0;
+    this.all.push(...observer.events.splice(0));
     return told;
   }
 
@@ -283,6 +293,59 @@ for (const [way, options] of Object.entries(WAYS)) {
   }
 }
 
+test("the kinds of mounts, in order with what they hide and show", settings, async () => {
+  await using watched = new Watched();
+  watched.make("w/m/a", "w/n", "out");
+  await watched.watch("w", { events: ["mount", "create", "remove"] });
+  watched.mount("w/m", "--bind", watched.at("out"));
+  assert.deepEqual(await watched.upTo("recovered w/m"), [
+    "mount.attach w/m",
+    "lost w/m",
+    "remove.directory w/m/a",
+    "recovered w/m",
+  ]);
+  execFileSync("mount", ["-o", "remount,bind,ro", watched.at("w/m")]);
+  assert.deepEqual(await watched.upTo("mount.change w/m"), ["mount.change w/m"]);
+  execFileSync("mount", ["--move", watched.at("w/m"), watched.at("w/n")]);
+  watched.moved("w/m", "w/n");
+  await watched.upTo("mount.move w/n");
+  await watched.upTo("create.directory w/m/a");
+  await watched.upTo("recovered w/m");
+  await watched.covers("w", "w/n");
+  watched.unmount("w/n");
+  assert.deepEqual(await watched.upTo("recovered w/n"), [
+    ...["mount.detach w/n", "lost w/n", "recovered w/n"],
+  ]);
+});
+
+test(
+  "the kinds of mounts alone, as mounts() tells them, and none of others",
+  settings,
+  async () => {
+    await using watched = new Watched();
+    watched.make("w/m", "out");
+    symlinkSync(watched.at("w"), watched.at("link"));
+    await using stream = mounts();
+    await stream.ready;
+    await watched.watch("link", { events: ["mount.attach", "mount.detach"] });
+    watched.mount("out");
+    watched.mount("w/m");
+    await watched.upTo("mount.attach link/m"); // else it may be gone before it is looked at
+    watched.unmount("w/m");
+    watched.unmount("out");
+    await watched.upTo("mount.detach link/m");
+    const told = watched.all.filter(({ kind }) => kind.startsWith("mount."));
+    const asMounts: WatchEvent[] = [];
+    for await (const event of stream) {
+      if (event.path === watched.at("w/m")) asMounts.push(event);
+      if (asMounts.length === 2) break;
+    }
+    const same = ({ kind, backend, attributes }: WatchEvent) => ({ kind, backend, attributes });
+    assert.deepEqual(told.map(same), asMounts.map(same));
+    assert.deepEqual(told.map(({ path }) => path), Array(2).fill(watched.at("link/m")));
+  },
+);
+
 for (const backend of ["auto", "inotify"] as const) {
   test(`${backend}: a filesystem mounted and unmounted inside`, settings, async () => {
     await using watched = new Watched();
@@ -434,4 +497,54 @@ for (const backend of ["auto", "inotify"] as const) {
     ]);
     await watched.covers("m/a");
   });
+}
+
+const hasMountEvents = isRoot && await tellsOfMounts();
+
+test("mounts elsewhere cost a watcher no look at the mount table", {
+  skip: hasMountEvents ? false : "needs root, and Linux 6.15",
+  timeout: 120_000,
+}, async () => {
+  await using watched = new Watched();
+  const name = "n".repeat(200);
+  watched.make("w/m", `out/${name}`, `else/${name}`);
+  // A mark on the filesystem would be told what others do there.
+  await watched.watch("w", { backend: "inotify" });
+  watched.mount("w/m");
+  await watched.upTo("recovered w/m");
+  await using stream = mounts({ events: ["mount.attach"] });
+  await stream.ready;
+  // The kernel counts what each thread reads, of whatever file; for a process it adds what its children read.
+  const read = () =>
+    readdirSync("/proc/self/task").map((thread) =>
+      Number(/^rchar: (\d+)/.exec(readFileSync(`/proc/self/task/${thread}/io`, "utf8"))![1])
+    ).reduce((sum, bytes) => sum + bytes);
+  const tableSize = () => readFileSync("/proc/self/mountinfo").length;
+  const [out, elsewhere] = [watched.at(`out/${name}`), watched.at(`else/${name}`)];
+  watched.mount("out", "-t", "tmpfs", "sentinode-test");
+  try {
+    const [before, listed] = [read(), tableSize()];
+    execFileSync("sh", [
+      "-ec",
+      'mkdir -p "$1"; i=0; while [ $i -lt 1000 ]; do mount --bind "$2" "$1"; i=$((i + 1)); done',
+      "sh",
+      out,
+      elsewhere,
+    ]);
+    let count = 0;
+    for await (const { path } of stream) if (path === out && ++count === 1000) break;
+    watched.touch("w/m/f");
+    await watched.upTo("create.file w/m/f");
+    const cost = read() - before - listed;
+    // 24 bytes of the event and as many of the id of the mount, in the two groups that are told: the watcher's and the stream's.
+    assert(cost < tableSize() / 2, `${cost} bytes were read; the table has ${tableSize()}`);
+  } finally {
+    watched.unmount("out", "--recursive");
+  }
+});
+
+async function tellsOfMounts(): Promise<boolean> {
+  await using stream = mounts();
+  await stream.ready;
+  return stream.stats().way === "fanotify";
 }

@@ -65,8 +65,12 @@ export async function onMountChanges(listener: MountListener): Promise<() => voi
   };
 }
 
-/** Whether what happened may concern a path: it was at, above or below it. A path that leads there by a symlink is not seen. */
-export function concerns({ mount, before }: MountNotice, path: string): boolean {
+/**
+ * Whether what happened may concern a path without symlinks: it was at, above or below it, or nobody knows where. What came
+ * and went before it could be looked at may have been seen in the mount table meanwhile.
+ */
+export function concerns({ what, mount, before }: MountNotice, path: string): boolean {
+  if (mount === undefined && before === undefined) return what === "detach";
   return [mount, before].some((one) =>
     one !== undefined && (isWithin(one.point, path) || isWithin(path, one.point))
   );

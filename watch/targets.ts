@@ -238,7 +238,7 @@ function withMounts(
 }
 
 /** A path below `real` as the user spells it, who says `spelled` for that. */
-function respelled(path: string, real: string, spelled: string): string {
+export function respelled(path: string, real: string, spelled: string): string {
   const tail = path.slice(real === "/" ? 0 : real.length);
   return (spelled === "/" ? "" : spelled) + tail || "/";
 }

@@ -12,7 +12,10 @@ import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
-import { isKind } from "../classify/kinds.ts";
+import type { Mount } from "../backends/mounts/mount.ts";
+import type { MountNotice } from "../backends/mounts/monitor.ts";
+import { isKind, KINDS, matches } from "../classify/kinds.ts";
+import { type MountEvent, mountEvent } from "../classify/mounts.ts";
 import type { FeedSink, Order } from "./feed.ts";
 import type { Settings } from "./options.ts";
 import { openFollowing } from "./links.ts";
@@ -30,6 +33,7 @@ import {
   type LeftOut,
   type Resolved,
   resolveTargets,
+  respelled,
   type Target,
 } from "./targets.ts";
 import { Writers } from "./writers.ts";
@@ -169,9 +173,10 @@ export class Watcher extends EventStream {
     if (!this.#isOpen) return;
     const [{ real, mount }] = targets;
     this.#asked.set(withoutSlash(absolute), { real, mount, leftOut, isAway: false });
-    if (settings.scope !== "tree" || this.#mountChanges !== undefined) return;
+    if (settings.scope !== "tree" && !this.#tellsOfMounts) return;
+    if (this.#mountChanges !== undefined) return;
     this.#mountChanges = onMountChanges(this.#mountsChanged);
-    this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+    await this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
   }
 
   /** Begins to hear what audit tells; what that refuses is a gap. */
@@ -234,6 +239,8 @@ export class Watcher extends EventStream {
 
   /** Something was mounted or unmounted, perhaps on a path, above or below: `close()` waits until that is dealt with. */
   readonly #mountsChanged: MountListener = (notices) => {
+    if (notices !== undefined && this.#tellsOfMounts) this.#tellMounts(notices);
+    if (this.#settings.scope !== "tree") return;
     const isConcerned = ([path, { real }]: [string, Asked]) =>
       notices === undefined ||
       notices.some((notice) => concerns(notice, path) || concerns(notice, real));
@@ -241,6 +248,30 @@ export class Watcher extends EventStream {
     this.#isRemounted = true;
     this.#remounting ??= this.#coverMounts();
   };
+
+  get #tellsOfMounts(): boolean {
+    return KINDS.some((kind) => matches(kind, "mount") && this.#settings.filter.tells(kind));
+  }
+
+  /** Tells of mounts at and below the paths, in the spelling of the first that has them. */
+  #tellMounts(notices: readonly MountNotice[]): void {
+    const { filter, recursive } = this.#settings;
+    const time = Date.now();
+    for (const notice of notices) {
+      for (const [path, { real }] of this.#asked) {
+        const has = (mount: Mount | undefined) =>
+          mount !== undefined && isWithin(mount.point, real) &&
+          (recursive || mount.point === real || posix.dirname(mount.point) === real) &&
+          !filter.ignores(respelled(mount.point, real, path), true, path);
+        if (!has(notice.mount) && !has(notice.before)) continue;
+        const spell = (point: string) =>
+          isWithin(point, real) ? respelled(point, real, path) : point;
+        const event = mountEvent(notice, time, undefined, spell) as MountEvent & FileEvent;
+        if (filter.tells(event.kind)) this.#sink(path).put([event]);
+        break;
+      }
+    }
+  }
 
   /** Covers what is mounted on the paths and below them now, and lets go of what was. */
   async #coverMounts(): Promise<void> {
@@ -289,6 +320,7 @@ export class Watcher extends EventStream {
     if (resolved === undefined && whole !== undefined && isName(whole.target)) {
       return; // its own watch tells
     }
+    if (resolved === undefined && whole === undefined) return;
     const { targets: now, leftOut } = resolved ?? { targets: [], leftOut: [] };
     const stays = whole !== undefined &&
       (isName(whole.target) || whole.target.mountKey === now[0]?.mountKey);
