@@ -54,6 +54,8 @@ let shared: MountChanges | undefined;
  */
 export async function onMountChanges(listener: MountListener): Promise<() => void> {
   const [libc, loop] = [await openLibc(), await reactor()];
+  // A watcher is ready before: what changes until then is found by the first call.
+  await new Promise((resolve) => setTimeout(resolve));
   shared ??= new MountChanges(libc, loop);
   const { listeners } = shared;
   listeners.add(listener);

@@ -311,7 +311,7 @@ function session(
       await hub.settled();
       feed.flush();
       remount(target, own);
-      if (feed.recovery === undefined) await hub.remounted?.(feed, own);
+      if (way.backend === "poll") await hub.remounted?.(feed, own);
       hub.remove(feed); // what happens there from now on is told to nobody
       await feed.recovery?.remounted(own);
     },

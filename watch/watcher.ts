@@ -176,7 +176,8 @@ export class Watcher extends EventStream {
     if (settings.scope !== "tree" && !this.#tellsOfMounts) return;
     if (this.#mountChanges !== undefined) return;
     this.#mountChanges = onMountChanges(this.#mountsChanged);
-    await this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+    const isHeard = this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+    if (this.#tellsOfMounts) await isHeard;
   }
 
   /** Begins to hear what audit tells; what that refuses is a gap. */
