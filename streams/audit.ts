@@ -21,6 +21,7 @@ import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
 import { type AuditTrail, openTrail, type TrailTree } from "../watch/audit_trail.ts";
+import { auditMounts } from "../watch/audited_mounts.ts";
 import { EventStream } from "../watch/event_stream.ts";
 import { EventQueue } from "../watch/queue.ts";
 import { absolutePath, realPath } from "../watch/targets.ts";
@@ -120,9 +121,14 @@ export class AuditStream extends EventStream<AuditEvent> {
     }));
     for (const rule of rules) this.#undo.unshift(trail.addRule(rule));
     for (const path of paths) {
-      const tree = addTree(libc, trail, path);
+      const { real, isDirectory, tree } = addTree(libc, trail, path);
       this.#undo.unshift(() => tree.remove());
       this.#learned.push(tree.learned);
+      if (!isDirectory) continue;
+      this.#undo.unshift(
+        await auditMounts(libc, trail, real, (reason) => this.#lost(reason, undefined)),
+      );
+      if (this.#closing !== undefined) return;
     }
   }
 
@@ -240,7 +246,11 @@ export class AuditStream extends EventStream<AuditEvent> {
 }
 
 /** Audits what changes at and below a path, or at the file that it is. */
-function addTree(libc: Libc, trail: AuditTrail, path: string | URL): TrailTree {
+function addTree(
+  libc: Libc,
+  trail: AuditTrail,
+  path: string | URL,
+): { readonly real: string; readonly isDirectory: boolean; readonly tree: TrailTree } {
   const absolute = absolutePath(libc, path);
   const status = fileStatus(libc, cString(absolute));
   if (status === undefined) {
@@ -249,7 +259,8 @@ function addTree(libc: Libc, trail: AuditTrail, path: string | URL): TrailTree {
   const real = realPath(libc, absolute);
   const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
   const device = mountOf(real, mounts)?.device ?? status.device;
-  return trail.addTree(real, status.type === "directory", device);
+  const isDirectory = status.type === "directory";
+  return { real, isDirectory, tree: trail.addTree(real, isDirectory, device) };
 }
 
 /**

@@ -198,6 +198,40 @@ test("ignoreProcesses is for inotify as well", NEEDS, async () => {
   assert.deepEqual([value.path, value.actor?.pid], [join(audited.path, "b"), other.pid]);
 });
 
+test(
+  "what is mounted in a watched tree later is audited, too, and what it hid, again",
+  NEEDS,
+  async () => {
+    await using audited = await Audited.open();
+    const at = join(audited.path, "tree");
+    mkdirSync(join(at, "m"), { recursive: true });
+    await using watcher = watch(at, { backend: "inotify", actor: "audit" });
+    await watcher.ready;
+    const seen: WatchEvent[] = [];
+    void (async () => {
+      for await (const event of watcher) seen.push(event);
+    })();
+    const recoveries = () => seen.filter(({ kind }) => kind === "recovered").length;
+    const isBy = async (path: string) => {
+      execFileSync("touch", [join(at, path)]);
+      const event = () => seen.find((one) => one.path === join(at, path));
+      await until(() => event() !== undefined);
+      assert.equal(event()!.actor?.comm, "touch", path);
+    };
+    for (let round = 0; round < 2; round++) {
+      execFileSync("mount", ["-t", "tmpfs", "sentinode-test", join(at, "m")]);
+      try {
+        await until(() => recoveries() === 2 * round + 1);
+        await isBy(`m/mounted-${round}`);
+      } finally {
+        execFileSync("umount", ["--lazy", join(at, "m")]);
+      }
+      await until(() => recoveries() === 2 * round + 2);
+      await isBy(`m/below-${round}`);
+    }
+  },
+);
+
 /** Watches the directory of its first argument, has a shell make a file in it, and prints what it is told. */
 const SCRIPT = `
 import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
