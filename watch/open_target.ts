@@ -300,6 +300,7 @@ function session(
     names: () => feed.recovery?.names ?? 0,
     renamed: (from, to) => feed.renamed(from, to),
     async remounted(points, mounts) {
+      if (points.length === 0) return remount(target, mounts);
       await hub.settled();
       remount(target, mounts);
       await hub.remounted?.(feed, points);

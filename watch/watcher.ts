@@ -26,6 +26,7 @@ import { Auditing } from "./auditing.ts";
 import { EventStream } from "./event_stream.ts";
 import { EventQueue } from "./queue.ts";
 import { concerns, type MountListener, onMountChanges } from "./mount_changes.ts";
+import { remountOf } from "./remount.ts";
 import { type MetadataOutlet, MetadataStage } from "./metadata_stage.ts";
 import { type SaveOutlet, SaveStage } from "./save_stage.ts";
 import {
@@ -323,40 +324,19 @@ export class Watcher extends EventStream {
     }
     if (resolved === undefined && whole === undefined) return;
     const { targets: now, leftOut } = resolved ?? { targets: [], leftOut: [] };
-    const stays = whole !== undefined &&
-      (isName(whole.target) || whole.target.mountKey === now[0]?.mountKey);
-    const isSame = ({ target, end }: Covered, other: Target) =>
-      target.mountKey === other.mountKey && target.path === other.path && !end.isToldOf;
-    const nowOf = (place: Covered) =>
-      place === whole ? stays && now[0] : now.find((target) => isSame(place, target));
-    const gone = ours.filter((place) => !nowOf(place)).sort(innermostFirst);
-    const came = now.filter((target) =>
-      target.isInner ? !ours.some((place) => isSame(place, target)) : !stays
-    );
-    const kept = ours.filter((place) => !gone.includes(place))
-      .map((place) => ({ place, mounts: (nowOf(place) as Target).mounts }));
-    const changed = kept.flatMap(({ place: { target }, mounts }) =>
-      [...target.mounts.symmetricDifference(mounts)].filter((point) => isWithin(point, target.path))
-    );
-    const points = stays
-      ? topmost(
-        [...gone, ...came.map((target) => ({ target }))].map(({ target }) => target.path)
-          .concat(changed),
-      )
-      : [path];
+    const { isOwnKept, gone, kept, came, points } = remountOf(path, ours, now);
     if (points.length === 0) return this.#note(path, resolved);
     for (const place of ours) await this.#unlessClosed(place.session.settled());
     if (!this.#isOpen || whole?.end.isToldOf) return;
-    const reasonAt = (point: string) =>
-      stays
-        ? now.some(({ mounts }) => mounts.has(point))
-          ? "a filesystem was mounted here"
-          : "what was mounted here is not any more"
-        : resolved === undefined
-        ? "it cannot be reached any more"
-        : whole === undefined
-        ? "it can be reached again"
-        : "its filesystem was unmounted, or is hidden by another one";
+    const isThere = resolved !== undefined;
+    const reasonAt = (point: string) => {
+      if (!isThere) return "it cannot be reached any more";
+      if (whole === undefined) return "it can be reached again";
+      if (!isOwnKept) return "its filesystem was unmounted, or is hidden by another one";
+      return now.some(({ mounts }) => mounts.has(point))
+        ? "a filesystem was mounted here"
+        : "what was mounted here is not any more";
+    };
     const sink = whole?.sink ?? this.#sink(path);
     const { recover, filter } = this.#settings;
     const isRepaired = recover === "diff" && filter.tellsOfTree;
@@ -367,25 +347,20 @@ export class Watcher extends EventStream {
       if (!place.end.isToldOf) await this.#unlessClosed(place.session.hidden());
       await this.#closePlace(place);
     }
-    for (const { place: { target, session }, mounts } of kept) {
-      const points = topmost([...target.mounts.symmetricDifference(mounts)])
-        .filter((point) => isWithin(point, target.path))
-        .filter((point) => !mounts.values().some((on) => on !== point && isWithin(point, on)));
+    for (const { place: { session }, mounts, points } of kept) {
       await this.#unlessClosed(session.remounted(points, mounts));
     }
-    const isThere = resolved !== undefined;
-    if (!stays && isThere === (whole === undefined)) this.#tellRoot(path, isThere);
+    if (!isOwnKept && isThere === (whole === undefined)) this.#tellRoot(path, isThere);
     for (const target of came) {
-      const count = this.#places.length;
       await this.#cover(libc, path, target, leftOut, true);
-      const place = this.#places.filter(isCovered)[count];
-      if (place !== undefined) await this.#unlessClosed(place.session.shown());
+      const place = this.#places.find((one) => one.target === target);
+      if (place !== undefined && isCovered(place)) await this.#unlessClosed(place.session.shown());
     }
     if (!this.#isOpen) return;
     this.#note(path, resolved);
     if (!isRepaired) return tellLost(); // who looks now misses nothing that happens from now on
     for (const point of points) {
-      const place = this.#places.filter(isCovered).findLast(({ target }) => target.path === point);
+      const place = this.#places.findLast(({ target }) => target?.path === point);
       (place?.sink ?? sink).recovered(point);
     }
   }
@@ -601,18 +576,6 @@ async function closeUnused(session: BackendSession, sink: Sink): Promise<void> {
 
 function isCovered(place: Place): place is Covered {
   return place.target !== undefined && "settled" in place.session;
-}
-
-function innermostFirst(a: Covered, b: Covered): number {
-  return Number(b.target.isInner) - Number(a.target.isInner) ||
-    b.target.path.length - a.target.path.length;
-}
-
-/** Those paths that are not below another one, each once. */
-function topmost(paths: readonly string[]): string[] {
-  return [...new Set(paths)].filter((path) =>
-    !paths.some((other) => other !== path && isWithin(path, other))
-  );
 }
 
 function withoutSlash(path: string): string {
