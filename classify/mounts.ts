@@ -36,15 +36,20 @@ const KIND_OF: Readonly<Record<MountNotice["what"], Kind>> = {
   change: "mount.change",
 };
 
-/** The event of a change that was told, or found, at `time`. */
-export function mountEvent(notice: MountNotice, time: number, actor?: Actor): MountEvent {
+/** The event of a change that was told, or found, at `time`; `spell` says how its paths are written. */
+export function mountEvent(
+  notice: MountNotice,
+  time: number,
+  actor?: Actor,
+  spell: (path: string) => string = (path) => path,
+): MountEvent {
   const { what, id, mount, before, isSynthetic, raw } = notice;
   const source = raw === undefined ? undefined : { record: () => raw };
-  const path = mount?.point ?? "";
+  const path = mount === undefined ? "" : spell(mount.point);
   const event = new MountFileEvent(KIND_OF[what], path, undefined, time, "mounts", source);
   if (mount?.pointBytes !== undefined) event.pathBytes = mount.pointBytes;
   if (what === "move" && before !== undefined) {
-    event.from = before.point;
+    event.from = spell(before.point);
     if (before.pointBytes !== undefined) event.fromBytes = before.pointBytes;
   }
   if (isSynthetic) event.synthetic = true;

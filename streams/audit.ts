@@ -21,6 +21,7 @@ import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { cString } from "../ffi/text.ts";
 import { type AuditTrail, openTrail, type TrailTree } from "../watch/audit_trail.ts";
+import { auditMounts } from "../watch/audited_mounts.ts";
 import { absolutePath, realPath } from "../watch/targets.ts";
 import { Turns } from "../watch/turns.ts";
 import { chunksOf } from "./chunks.ts";
@@ -100,9 +101,14 @@ export class AuditStream extends SourceStream<AuditEvent> {
     }));
     for (const rule of rules) this.#undo.unshift(trail.addRule(rule));
     for (const path of paths) {
-      const tree = addTree(libc, trail, path);
+      const { real, isDirectory, tree } = addTree(libc, trail, path);
       this.#undo.unshift(() => tree.remove());
       this.#learned.push(tree.learned);
+      if (!isDirectory) continue;
+      this.#undo.unshift(
+        await auditMounts(libc, trail, real, (reason) => this.#lost(reason, undefined)),
+      );
+      if (!this.isOpen) return;
     }
   }
 
@@ -204,7 +210,11 @@ export class AuditStream extends SourceStream<AuditEvent> {
 }
 
 /** Audits what changes at and below a path, or at the file that it is. */
-function addTree(libc: Libc, trail: AuditTrail, path: string | URL): TrailTree {
+function addTree(
+  libc: Libc,
+  trail: AuditTrail,
+  path: string | URL,
+): { readonly real: string; readonly isDirectory: boolean; readonly tree: TrailTree } {
   const absolute = absolutePath(libc, path);
   const status = fileStatus(libc, cString(absolute));
   if (status === undefined) {
@@ -213,7 +223,8 @@ function addTree(libc: Libc, trail: AuditTrail, path: string | URL): TrailTree {
   const real = realPath(libc, absolute);
   const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
   const device = mountOf(real, mounts)?.device ?? status.device;
-  return trail.addTree(real, status.type === "directory", device);
+  const isDirectory = status.type === "directory";
+  return { real, isDirectory, tree: trail.addTree(real, isDirectory, device) };
 }
 
 /**

@@ -198,6 +198,46 @@ test("ignoreProcesses is for inotify as well", NEEDS, async () => {
   assert.deepEqual([value.path, value.actor?.pid], [join(audited.path, "b"), other.pid]);
 });
 
+test(
+  "what is mounted in a watched tree later is audited, too, and what it hid, again",
+  NEEDS,
+  async () => {
+    await using audited = await Audited.open();
+    const at = join(audited.path, "tree");
+    mkdirSync(join(at, "m"), { recursive: true });
+    await using watcher = watch(at, { backend: "inotify", actor: "audit" });
+    await watcher.ready;
+    const seen: WatchEvent[] = [];
+    void (async () => {
+      for await (const event of watcher) seen.push(event);
+    })();
+    const recoveries = () => seen.filter(({ kind }) => kind === "recovered").length;
+    /** The kernel drops what it audited of a filesystem that was unmounted in its own time. */
+    const isBy = async (path: string) => {
+      const actors: unknown[] = [];
+      for (let i = 0; i < 20 && !actors.includes("touch"); i++) {
+        const file = join(at, `${path}-${i}`);
+        execFileSync("touch", [file]);
+        const event = () => seen.find((one) => one.path === file);
+        await until(() => event() !== undefined);
+        actors.push(event()!.actor?.comm);
+      }
+      assert.equal(actors.at(-1), "touch", path);
+    };
+    for (let round = 0; round < 2; round++) {
+      execFileSync("mount", ["-t", "tmpfs", "sentinode-test", join(at, "m")]);
+      try {
+        await until(() => recoveries() === 2 * round + 1);
+        await isBy(`m/mounted-${round}`);
+      } finally {
+        execFileSync("umount", ["--lazy", join(at, "m")]);
+      }
+      await until(() => recoveries() === 2 * round + 2);
+      await isBy(`m/below-${round}`);
+    }
+  },
+);
+
 /** Watches the directory of its first argument, has a shell make a file in it, and prints what it is told. */
 const SCRIPT = `
 import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};

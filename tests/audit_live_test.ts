@@ -250,6 +250,51 @@ test("a tree that comes, moves and goes, each path absolute", needs("tar"), asyn
   assert(created.every((one) => one.startsWith(`${path}/w/t/`)), String(created));
 });
 
+test("what is mounted in a tree later is audited as a part of it", needs("mount"), async () => {
+  await using audited = await Audited.open();
+  const { path } = audited;
+  mkdirSync(join(path, "w/m/n"), { recursive: true });
+  const mount = (at: string) => {
+    execFileSync("mount", ["-t", "tmpfs", "sentinode-test", join(path, at)]);
+    return { [Symbol.dispose]: () => execFileSync("umount", ["--lazy", join(path, at)]) };
+  };
+  await using told = await Told.open({ paths: join(path, "w") });
+  /** The kernel includes it a moment after it was mounted, and so do we: what happens until then is not audited. */
+  const isAudited = async (name: string) => {
+    const isTold = () => told.events.some(({ path: at }) => at === join(path, name));
+    for (let i = 0; !isTold() && i < 1000; i++) {
+      execFileSync("touch", [join(path, name)]);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return told.events.find(({ path: at }) => at === join(path, name));
+  };
+  {
+    using _ = mount("w/m");
+    assert.equal((await isAudited("w/m/f"))?.actor?.comm, "touch");
+    // Relative to an open directory, which is known by its inode.
+    execFileSync("mkdir", [join(path, "w/m/d")]);
+    await told.until((event) => event.path === join(path, "w/m/d"));
+    python(
+      `fd = os.open("w/m/d", os.O_RDONLY)\nos.mkdir("e", dir_fd=fd)`,
+      path,
+    );
+    const made = await told.until(({ kind, path }) =>
+      kind === "create.directory" && path.endsWith("/e")
+    );
+    assert.equal(made.path, join(path, "w/m/d/e"));
+    execFileSync("mkdir", [join(path, "w/m/n")]);
+    using _nested = mount("w/m/n");
+    assert((await isAudited("w/m/n/f")) !== undefined);
+  }
+  execFileSync("touch", [join(path, "w/m/below")]);
+  await told.until((event) => event.path === join(path, "w/m/below"));
+  {
+    using _ = mount("w"); // over the tree itself
+    assert((await isAudited("w/over")) !== undefined);
+  }
+  assert(told.events.every(({ attributes: { type } }) => type !== "CONFIG_CHANGE"));
+});
+
 test("chattr is told without a path, and says so", needs("chattr"), async () => {
   await using audited = await Audited.open();
   writeFileSync(join(audited.path, "f"), "");

@@ -38,6 +38,8 @@ class Compared implements Disposable {
   readonly #index: FileIndex;
   readonly #judge: Judge | undefined;
   #time = 0;
+  /** Paths below on which something is mounted. */
+  readonly mounts = new Set<string>();
 
   /** By statuses, or by the time of the last look. */
   constructor(byStatus: boolean, prepare: (at: (name: string) => string) => void) {
@@ -68,6 +70,7 @@ class Compared implements Disposable {
       recursive: true,
       only: undefined,
       leavesOut: undefined,
+      isHidden: (path: Uint8Array) => this.mounts.has(decodeText(path)),
     };
     this.#time = Date.now() * 1000;
     return [...compare(ground, this.#index, judge)].filter((one) => one !== undefined);
@@ -321,6 +324,40 @@ for (const byStatus of [true, false]) {
           entry.isDirectory(),
         ]);
       assert.deepEqual([...picture].sort(), tree.sort(), `round ${round}`);
+    }
+  });
+}
+
+for (const byStatus of [false, true]) {
+  test(`what a mount hides and shows, by ${byStatus ? "status" : "time"}`, () => {
+    using compared = new Compared(byStatus, (at) => {
+      mkdirSync(at("m/d/e"), { recursive: true });
+      writeFileSync(at("m/f"), "");
+    });
+    compared.mounts.add("m");
+    assert.deepEqual(compared.told(), [
+      "remove directory m/d",
+      "remove directory m/d/e",
+      "remove file m/f",
+    ]);
+    writeFileSync(compared.at("m/g"), "");
+    mkdirSync(compared.at("other"));
+    assert.deepEqual(compared.told(), ["create directory other"]);
+    compared.mounts.clear();
+    assert.deepEqual(compared.told(), [
+      "create directory m/d",
+      "create directory m/d/e",
+      "create file m/f",
+      "create file m/g",
+    ]);
+    compared.mounts.add(""); // the root itself
+    const told = compared.differences();
+    assert.equal(told.length, 6);
+    for (const [i, { path }] of told.entries()) {
+      const above = told.slice(0, i).some((one) =>
+        decodeText(path).startsWith(`${decodeText(one.path)}/`)
+      );
+      assert(!above, "the innermost first");
     }
   });
 }

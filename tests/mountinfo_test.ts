@@ -9,6 +9,7 @@ import {
   KERNEL_FILESYSTEMS,
   mountOf,
   parseMountInfo,
+  reachable,
 } from "../backends/mounts/mountinfo.ts";
 
 test("a line, with optional fields and without", () => {
@@ -140,4 +141,35 @@ test("filesystems that are changed elsewhere as well, whatever their subtype", (
   for (const type of ["ext4", "btrfs", "overlay", "tmpfs", "fuseblk", "squashfs"]) {
     assert(!isTwoSided(type), type);
   }
+});
+
+test("mounts to which a path leads", () => {
+  const table = [
+    "20 1 0:20 / / rw - ext4 root rw",
+    "21 20 0:21 / /a rw - tmpfs first rw",
+    "22 21 0:22 / /a/b rw - tmpfs hidden-by-second rw",
+    "23 21 0:23 / /a rw - tmpfs second rw",
+    "24 23 0:24 / /a/c rw - tmpfs on-second rw",
+    "25 20 0:25 / /d/e rw - tmpfs hidden-by-above rw",
+    "26 25 0:26 / /d/e/f rw - tmpfs on-hidden rw",
+    "27 20 0:27 / /d rw - tmpfs above rw",
+    "28 20 0:28 / /dd rw - tmpfs beside rw",
+    "29 20 0:29 / / rw - tmpfs over-the-root rw",
+    "30 99 0:30 / /g rw - tmpfs on-unknown rw",
+  ].join("\n");
+  assert.deepEqual(reachable(parseMountInfo(table)).map(({ source }) => source), [
+    "root",
+    "second",
+    "on-second",
+    "above",
+    "beside",
+    "on-unknown",
+  ]);
+  const own = parseMountInfo(readFileSync("/proc/self/mountinfo", "utf8"));
+  assert(reachable(own).length > 0);
+});
+
+test("a table that was read while it changed may go round in circles", () => {
+  const table = "5 6 0:1 / /a rw - tmpfs a rw\n6 5 0:2 / /a/b rw - tmpfs b rw";
+  assert.deepEqual(reachable(parseMountInfo(table)), []);
 });

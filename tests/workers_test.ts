@@ -29,7 +29,7 @@ const WORKER = `
 
 const MAIN = `
   import assert from "node:assert/strict";
-  import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+  import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
   import process from "node:process";
   import { watch } from ${WATCH};
 
@@ -64,15 +64,16 @@ const MAIN = `
     }
   }
 
-  /** The queues and waiters that are open. */
+  /** The queues that are open, without those that are told of mounts. */
   function open() {
-    return readdirSync("/proc/self/fd").flatMap((fd) => {
+    return readdirSync("/proc/self/fd").filter((fd) => {
       try {
-        return [readlinkSync("/proc/self/fd/" + fd)];
+        return /inotify|fanotify/.test(readlinkSync("/proc/self/fd/" + fd)) &&
+          !/^fanotify mnt_ns:/m.test(readFileSync("/proc/self/fdinfo/" + fd, "utf8"));
       } catch {
-        return []; // the one that listed them
+        return false; // the one that listed them
       }
-    }).filter((link) => /inotify|fanotify/.test(link)).length;
+    }).length;
   }
 
   const watcher = watch(directory, { backend, events: ["create"] });

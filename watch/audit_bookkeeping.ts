@@ -30,7 +30,7 @@ export function isBookkeeping(event: AuditEvent, way: AuditWay, key: string | un
   if (fields === undefined || !raw.records.every(({ name }) => name === "CONFIG_CHANGE")) {
     return false;
   }
-  if (fields["op"] === "set") return way === "unicast";
+  if (fields["op"] === "set" || fields["op"] === "make_equiv") return way === "unicast";
   // A rule that the kernel itself removes, with its directory, says which one that was.
   return key !== undefined && fields["dir"] === undefined && fields["path"] === undefined &&
     keys?.some((one) => one.startsWith(`${key}:`)) === true;

@@ -154,6 +154,17 @@ export class AuditTrail {
     };
   }
 
+  /** Audits the filesystem of `device` that is mounted at `point` as a part of the tree `path`; what ends that. */
+  addMount(path: string, point: string, device: string): () => void {
+    this.#managed().control.makeEquivalent(path, point);
+    let isWanted = true;
+    this.#directories.learn(point, device, true, () => isWanted).catch(() => {});
+    return () => {
+      isWanted = false;
+      this.#directories.forget(point);
+    };
+  }
+
   #managed(): AuditHold {
     if (isHeld(this.#hold)) return this.#hold.hold;
     throw this.#hold ?? new TypeError("Cannot add rules of audit: it is not managed");

@@ -37,18 +37,21 @@ export class Differences {
     return this.#feed.canonical ?? this.#feed.directory;
   }
 
-  /** What of the tree counts for the feed. */
+  /** What of the tree counts for the feed. It is read by the path that was asked for, which leads through its own mount. */
   ground(): Ground {
     const feed = this.#feed;
     const above = this.#above;
+    const root = this.#root;
+    const at = (path: Uint8Array) => path.length === 0 ? root : above + decodeText(path);
     return {
       libc: this.#libc,
-      root: this.#root,
+      root: feed.directory,
       recursive: feed.recursive,
       only: feed.only,
       leavesOut: feed.leavesOut
-        ? (path, isDirectory) => feed.ignores(above + decodeText(path), isDirectory)
+        ? (path, isDirectory) => feed.leftOut(at(path), isDirectory)
         : undefined,
+      isHidden: feed.hidesAny ? (path) => feed.hides(at(path)) : undefined,
     };
   }
 

@@ -260,6 +260,17 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
     node.tag.mark = undefined;
   }
 
+  override async remounted(feed: Feed, points: readonly string[]): Promise<void> {
+    // A filesystem's mark covers what came to light; where it is, handles tell.
+    if (this.wholes.has(feed)) this.tree.epoch++;
+    else await super.remounted(feed, points);
+  }
+
+  /** The path leads elsewhere, so the mark stays; who has no node is told nothing. */
+  protected override conceal(node: Node<Mark>): void {
+    this.forget(node);
+  }
+
   protected override readAhead(): void {
     if (this.backlog.readAhead()) this.runLater(0);
   }

@@ -43,14 +43,18 @@ export interface FeedInit {
   readonly isLasting?: boolean;
   /** Whether what is there is announced: the target appeared while it was waited for. */
   readonly isLate?: boolean;
-  /** Called once its directory has gone; not to change the hub at once. */
-  readonly onGone?: () => void;
+  /** Whether what is there is told after a comparison with nothing: it was mounted, or came to light. */
+  readonly isShown?: boolean;
+  /** Called once its directory has gone, and whether that was told; not to change the hub at once. */
+  readonly onGone?: (isTold: boolean) => void;
   readonly recursive: boolean;
   readonly backend: string;
   readonly filter: Filter;
   readonly sink: FeedSink;
   readonly actor: boolean;
-  /** Mount points below `directory`, which are targets of their own or left out. */
+  /**
+   * Mount points below `path`, as the user spells them: other targets, or left out. The set changes with what is mounted.
+   */
   readonly mounts?: ReadonlySet<string>;
   /** Directories below `directory` that do not count, with all that is below them. */
   readonly excluded?: ReadonlySet<string>;
@@ -104,6 +108,7 @@ export class Feed {
   readonly only: string | undefined;
   readonly isLasting: boolean;
   readonly isLate: boolean;
+  readonly isShown: boolean;
   readonly recursive: boolean;
   readonly backend: string;
   readonly filter: Filter;
@@ -121,7 +126,7 @@ export class Feed {
   gone: string | undefined;
   /** What repairs losses, where that was asked for. */
   recovery: Recovery | undefined;
-  readonly #onGone: (() => void) | undefined;
+  readonly #onGone: FeedInit["onGone"];
   #events: FileEvent[] = [];
   /** Events that nobody asked for, but that change the names that are there. */
   readonly #unasked = new Set<FileEvent>();
@@ -133,6 +138,7 @@ export class Feed {
     this.only = init.only;
     this.isLasting = init.isLasting ?? false;
     this.isLate = init.isLate ?? false;
+    this.isShown = init.isShown ?? false;
     this.#onGone = init.onGone;
     this.recursive = init.recursive;
     this.backend = init.backend;
@@ -148,11 +154,11 @@ export class Feed {
     return this.recursive || this.isLasting;
   }
 
-  /** The target is not covered any more. */
-  end(reason: string): void {
+  /** The target is not covered any more; `isTold`: as events say. */
+  end(reason: string, isTold = true): void {
     if (this.gone !== undefined) return;
     this.gone = reason;
-    this.#onGone?.();
+    this.#onGone?.(isTold);
   }
 
   /** The target has another path, as the user spells it. */
@@ -187,14 +193,29 @@ export class Feed {
 
   /** Whether any path is left out. */
   get leavesOut(): boolean {
-    return this.filter.asksPaths || (this.mounts?.size ?? 0) > 0 || (this.excluded?.size ?? 0) > 0;
+    return this.filter.asksPaths || (this.excluded?.size ?? 0) > 0;
   }
 
   /** Whether `path` is left out, being in the spelling of the hub's tree. */
-  ignores(path: string, isDirectory: boolean): boolean {
+  leftOut(path: string, isDirectory: boolean): boolean {
     const { filter } = this;
-    if (isDirectory && (this.mounts?.has(path) || this.excluded?.has(path))) return true;
+    if (isDirectory && this.excluded?.has(path)) return true;
     return filter.asksPaths && filter.ignores(this.spell(path), isDirectory, this.root);
+  }
+
+  /** Whether there are directories whose contents are hidden. */
+  get hidesAny(): boolean {
+    return (this.mounts?.size ?? 0) > 0;
+  }
+
+  /** Whether what is in a directory is hidden by what is mounted on it. */
+  hides(path: string): boolean {
+    return this.hidesAny && this.mounts!.has(this.spell(path));
+  }
+
+  /** Whether what is at `path`, in the spelling of the hub's tree, is nobody's business: left out, or hidden. */
+  ignores(path: string, isDirectory: boolean): boolean {
+    return isDirectory && this.hides(path) || this.leftOut(path, isDirectory);
   }
 
   /** A new event if it is wanted; the caller completes it before the next {@linkcode flush}. */

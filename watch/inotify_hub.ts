@@ -317,9 +317,7 @@ export class InotifyHub extends TreeHub<number> {
   #happenedToItself(node: Node<number>, mask: number, about: Circumstances): void {
     if ((mask & IN_UNMOUNT) !== 0) {
       for (const feed of [...node.tag.anchors]) {
-        feed.flush();
-        feed.sink.lost(feed.path, "the filesystem was unmounted");
-        feed.end("the filesystem was unmounted");
+        feed.end("the filesystem was unmounted", false); // which is told by who knows of mounts
         this.release(feed, node);
       }
       return;

@@ -383,6 +383,18 @@ class Links extends CompositeSession implements HubSession, Follower {
     return { ...covered, gaps: [...covered.gaps, { path: this.target.path, reason: TOO_MANY }] };
   }
 
+  remounted(points: readonly string[], mounts: ReadonlySet<string>): Promise<void> {
+    return this.#root!.remounted(points, mounts);
+  }
+
+  shown(): Promise<void> {
+    return this.#root!.shown();
+  }
+
+  hidden(): Promise<void> {
+    return this.#root!.hidden();
+  }
+
   followed(): readonly Coverage[] {
     return this.#links.values().flatMap((link) => {
       const isDue = this.#changed.get(link) === true || this.#lookedAt === link;

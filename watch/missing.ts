@@ -15,7 +15,7 @@ import { cString } from "../ffi/text.ts";
 import { CompositeSession } from "./composite_session.ts";
 import type { FeedSink } from "./feed.ts";
 import { onMountChanges } from "./mount_changes.ts";
-import { type HubSession, openTarget } from "./open_target.ts";
+import { type HubSession, openTarget, remount } from "./open_target.ts";
 import type { Settings } from "./options.ts";
 import { isComing, isGoing, STRUCTURAL } from "./picture.ts";
 import { resolveTargets, type Target } from "./targets.ts";
@@ -284,6 +284,19 @@ class LastingSession extends CompositeSession implements HubSession, Walker {
     const names = Math.max(this.#way.watches - isShared, 0);
     const watches = parts.reduce((sum, part) => sum + part.watches, names);
     return { by: parts[0]?.by ?? "watch", watches, gaps };
+  }
+
+  async remounted(points: readonly string[], mounts: ReadonlySet<string>): Promise<void> {
+    if (this.#session === undefined) remount(this.#target, mounts);
+    else await this.#session.remounted(points, mounts);
+  }
+
+  async shown(): Promise<void> {
+    await this.#session?.shown();
+  }
+
+  async hidden(): Promise<void> {
+    await this.#session?.hidden();
   }
 
   resume(): void {

@@ -35,6 +35,15 @@ export interface HubSession extends BackendSession {
   settled(): Promise<void>;
   /** When nothing was queued last, in ms since the epoch. */
   caughtUpAt(): number;
+  /**
+   * Other filesystems are mounted below it: at `mounts`, which is different at `points`. What that hides or shows is told;
+   * resolves once it was.
+   */
+  remounted(points: readonly string[], mounts: ReadonlySet<string>): Promise<void>;
+  /** Of a target that was opened with `isShown`: resolves once what is there was told. */
+  shown(): Promise<void>;
+  /** It is not to be seen any more: ends it, and tells all that was there to be removed. */
+  hidden(): Promise<void>;
   /** What is covered below it as a path of its own. */
   followed?(): readonly Coverage[];
 }
@@ -58,6 +67,7 @@ interface Way {
 type Source =
   & Pick<Hub<unknown>, "marks" | "bytesRead" | "caughtUpAt" | "resume" | "settled" | "remove">
   & Partial<Pick<Hub<unknown>, "isBehind">>
+  & { remounted?(feed: Feed, points: readonly string[]): Promise<void> }
   & Partial<Pick<Hub<unknown>, "gaps">>;
 
 /** Opens `target` in the first way that works. Throws what made the last one fail, or what no way can mend. */
@@ -66,7 +76,7 @@ export async function openTarget(
   settings: Settings,
   sink: FeedSink,
   isWanted: () => boolean,
-  init: Pick<FeedInit, "isLate" | "onGone"> = {},
+  init: Pick<FeedInit, "isLate" | "isShown" | "onGone"> = {},
 ): Promise<TargetSession> {
   const refusals: string[] = [];
   let failure: unknown;
@@ -97,8 +107,9 @@ export async function openTarget(
       sink.onDropped = (events) => recovery?.dropped(events);
       // What is announced is told once the queue is read: until then records may tell it again.
       if (init.isLate) void hub.settled().then(() => recovery?.begin());
-      else recovery?.begin();
-      return session(way, hub, feed, target, settings, refusals);
+      else if (!init.isShown) recovery?.begin();
+      const shown = init.isShown ? recovery?.show() : undefined;
+      return session(way, hub, feed, target, settings, refusals, shown);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       // Neither a path that is not there nor one that may not be read is there or readable in another way.
@@ -258,10 +269,12 @@ function session(
   way: Way,
   hub: Source,
   feed: Feed,
-  { mount: { type } }: Target,
+  target: Target,
   settings: Settings,
   refusals: readonly string[],
+  shown: Promise<void> | undefined,
 ): TargetSession {
+  const { type } = target.mount;
   const isPrivileged = "group" in hub && (hub as FanotifyHub).group.isPrivileged;
   const gaps = () => {
     const all = [...(hub.gaps?.(feed) ?? feed.gaps)];
@@ -286,6 +299,23 @@ function session(
     caughtUpAt: () => hub.caughtUpAt,
     names: () => feed.recovery?.names ?? 0,
     renamed: (from, to) => feed.renamed(from, to),
+    async remounted(points, mounts) {
+      if (points.length === 0) return remount(target, mounts);
+      await hub.settled();
+      remount(target, mounts);
+      await hub.remounted?.(feed, points);
+      await feed.recovery?.remounted(points);
+    },
+    shown: async () => await shown,
+    async hidden() {
+      const own = [target.path];
+      await hub.settled();
+      feed.flush();
+      remount(target, own);
+      if (way.backend === "poll") await hub.remounted?.(feed, own);
+      hub.remove(feed); // what happens there from now on is told to nobody
+      await feed.recovery?.remounted(own);
+    },
     resume() {
       feed.recovery?.resume();
       hub.resume();
@@ -295,6 +325,12 @@ function session(
       hub.remove(feed);
     },
   };
+}
+
+/** Other filesystems are mounted below a target: all who share its set know. */
+export function remount({ mounts }: Target, points: Iterable<string>): void {
+  mounts.clear();
+  for (const point of points) mounts.add(point);
 }
 
 function noNames(way: Way, refusals: readonly string[]): string {

@@ -10,8 +10,11 @@
  */
 
 import { compare, type Judge, KNOWN, KNOWN_WITH_STATUS, since } from "../backends/poll/compare.ts";
+import { ROOT } from "../backends/poll/file_index.ts";
+import { isWithin } from "../backends/mounts/mountinfo.ts";
 import type { FileEvent } from "../classify/event.ts";
 import type { Libc } from "../ffi/port.ts";
+import { encodeText } from "../ffi/text.ts";
 import { Differences } from "./differences.ts";
 import type { Feed } from "./feed.ts";
 import { isStructural, Picture } from "./picture.ts";
@@ -54,6 +57,11 @@ export class Recovery {
   #polledAt = 0;
   #isPollDue = false;
   #pollTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Directories of which other contents are to be seen, and who waits for that to be told. */
+  #remounted: string[] = [];
+  #remountTold: (() => void)[] = [];
+  /** What alone is being recovered; undefined where that is everything. */
+  #scope: readonly string[] | undefined;
 
   /**
    * `settled` resolves once everything was told that is queued now; without it losses are not repaired, and only what a
@@ -81,10 +89,33 @@ export class Recovery {
     void this.#run();
   }
 
+  /** {@linkcode begin} where the consumer knows nothing of what is there; resolves once it was told. */
+  show(): Promise<void> {
+    this.#picture.unlisted.length = 0;
+    this.#picture.index.setListed(ROOT);
+    return this.remounted([this.#feed.directory]);
+  }
+
+  /**
+   * Something was mounted on these directories, or is not any more: what it hides is told to be removed, what it shows to be
+   * created. They are paths as events spell them; resolves once that was told.
+   */
+  remounted(paths: readonly string[]): Promise<void> {
+    if (this.#settled === undefined || this.#differences.isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#remounted.push(...paths);
+      this.#remountTold.push(resolve);
+      this.#scope = this.#isRecovering ? this.#scope && [...this.#scope, ...paths] : paths;
+      this.#isRecovering = true;
+      void this.#run();
+    });
+  }
+
   /** Something was lost: what is read from now on may be known already. {@linkcode lost} follows. */
   lostSome(): void {
     if (this.#settled === undefined) return;
     this.#isRecovering = true;
+    this.#scope = undefined;
     this.#isAwaited = true;
   }
 
@@ -94,6 +125,7 @@ export class Recovery {
     this.#losses++;
     this.#since = Math.min(time, this.#since ?? time);
     this.#isRecovering = true;
+    this.#scope = undefined;
     this.#isAwaited = false;
     this.#endPause?.();
     void this.#run();
@@ -139,20 +171,28 @@ export class Recovery {
 
   /** Notes what is about to be told; what of it is news. */
   note(events: FileEvent[]): FileEvent[] {
-    const mayBeKnown = (this.#overlaps || this.#isRecovering) && !this.#isLearning;
-    if (!mayBeKnown && this.#found.size === 0) {
+    const isDoubtful = (this.#overlaps || this.#isRecovering) && !this.#isLearning;
+    if (!isDoubtful && this.#found.size === 0) {
       for (const event of events) this.#picture.apply(event);
       return events;
     }
     return events.filter((event) => {
       if (this.#found.delete(event)) return true;
-      if (this.#isRecovering && isStructural(event.kind)) {
+      const isRecovering = this.#isRecovering && this.#isInScope(event);
+      const mayBeKnown = (this.#overlaps || isRecovering) && !this.#isLearning;
+      if (isRecovering && isStructural(event.kind)) {
         this.#isDisturbed = true;
         // What led to it was lost, and what it led to is found by looking.
         if (mayBeKnown && this.#picture.contradicts(event)) return false;
       }
       return this.#picture.apply(event) || !mayBeKnown;
     });
+  }
+
+  #isInScope({ path, from }: FileEvent): boolean {
+    return this.#scope?.some((point) =>
+      isWithin(path, point) || (from !== undefined && isWithin(from, point))
+    ) ?? true;
   }
 
   /** All that was queued has been told. */
@@ -171,6 +211,11 @@ export class Recovery {
     clearTimeout(this.#pollTimer);
     this.#differences.stop();
     this.#endPause?.();
+    this.#tellRemounted();
+  }
+
+  #tellRemounted(): void {
+    for (const told of this.#remountTold.splice(0)) told();
   }
 
   /** Compares as long as there is anything to compare. */
@@ -198,6 +243,7 @@ export class Recovery {
         const event = this.#differences.tell({ kind: "remove", ...stray });
         if (event !== undefined) this.#found.add(event);
       }
+      this.#remounted.length = 0; // all is looked at
       await this.#compare(since(time * 1000));
       // What was lost meanwhile happened after this comparison began.
       this.#since = losses === this.#losses ? undefined : this.#comparedAt;
@@ -215,14 +261,25 @@ export class Recovery {
       this.#isListing = false;
       return true;
     }
+    if (this.#remounted.length > 0) {
+      // A directory that was made to mount something on it has to be told before.
+      await this.#settled();
+      this.#feed.flush();
+      await this.#compare(since(Date.now() * 1000), this.#entriesOf(this.#remounted.splice(0)));
+      return true;
+    }
     if (!this.#isRecovering || this.#isAwaited) return false;
     await this.#settled();
     this.#feed.flush();
-    if (this.#since !== undefined || this.#isAwaited || this.#isPollDue) return true;
+    const isMore = this.#since !== undefined || this.#isAwaited || this.#isPollDue ||
+      this.#remounted.length > 0;
+    if (isMore) return true;
     if (this.#isDisturbed) await this.#check();
     else {
       this.#isRecovering = false;
-      this.#feed.recovered();
+      if (this.#scope === undefined) this.#feed.recovered();
+      this.#scope = undefined;
+      this.#tellRemounted();
     }
     return true;
   }
@@ -233,15 +290,22 @@ export class Recovery {
     // Nothing was lost since then: what changed in files was told, but for those that nobody tells of.
     const isTold = this.#uncovered === undefined;
     const [start, waited] = [performance.now(), this.#differences.waited];
-    await this.#compare(isTold ? { ...judge, changed: () => undefined } : judge);
+    await this.#compare(
+      isTold ? { ...judge, changed: () => undefined } : judge,
+      this.#scope && this.#entriesOf(this.#scope),
+    );
     const worked = performance.now() - start - (this.#differences.waited - waited);
     if (this.#isDisturbed) await this.#pause(worked * PAUSE);
   }
 
-  async #compare(judge: Judge): Promise<void> {
+  async #compare(judge: Judge, from?: readonly number[]): Promise<void> {
     this.#comparedAt = Date.now();
     this.#isDisturbed = false;
-    await this.#tell(judge);
+    await this.#tell(judge, from);
+  }
+
+  #entriesOf(paths: readonly string[]): number[] {
+    return this.#entries(paths.map((path) => encodeText(path)));
   }
 
   /** Waits that many ms, or until something was lost, or it is stopped. */

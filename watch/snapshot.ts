@@ -130,6 +130,7 @@ function groundOf(libc: Libc, root: string, { ignore = [] }: SnapshotOptions): G
     root,
     recursive: true,
     only: undefined,
+    isHidden: undefined,
     leavesOut: filter.asksPaths
       ? (path, isDirectory) => filter.ignores(above + decodeText(path), isDirectory, root)
       : undefined,

@@ -12,10 +12,13 @@ import {
   type MountInfo,
   mountOf,
   parseMountInfo,
+  reachable,
 } from "../backends/mounts/mountinfo.ts";
+import { mountId } from "../backends/mounts/mount_id.ts";
 import { mayOpen } from "../backends/limits.ts";
 import { EMFILE } from "../ffi/abi/errno.ts";
-import { O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH } from "../ffi/abi/open.ts";
+import { STATX_MNT_ID_UNIQUE } from "../ffi/abi/statx.ts";
 import { systemError, UnsupportedError } from "../ffi/errno.ts";
 import { fileStatus, pathOfFd, readLink, readText } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
@@ -42,12 +45,12 @@ export interface Target {
   readonly mount: { readonly point: string; readonly type: string };
   /** `major:minor` of the filesystem, as the mount table has it. */
   readonly device: string;
-  /** Which mount that is; ids are given anew soon, so what is mounted counts as well. */
+  /** Which mount that is; before Linux 6.8 ids are given anew soon, so what is mounted counts as well. */
   readonly mountKey: string;
   /** Whether it is mounted on the path that was asked for, or below. */
   readonly isInner: boolean;
-  /** Mount points below, which are other targets or left out. */
-  readonly mounts: ReadonlySet<string>;
+  /** Mount points below, as the user spells them, which are other targets or left out. It changes with what is mounted. */
+  readonly mounts: Set<string>;
   /** Directories below that do not count, with all that is below them. */
   readonly excluded?: ReadonlySet<string>;
 }
@@ -100,7 +103,8 @@ export function absolutePath(libc: Libc, path: string | URL): string {
 
 /** What has to be watched for a path, and what of it is not. */
 export interface Resolved {
-  readonly targets: Target[];
+  /** The path's own, then what is mounted below. */
+  readonly targets: [Target, ...Target[]];
   readonly leftOut: LeftOut[];
 }
 
@@ -121,7 +125,7 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
   if (table === undefined && !mayOpen(libc)) {
     throw systemError(libc, `watch ${path}`, { syscall: "open", path: MOUNT_TABLE, errno: EMFILE });
   }
-  const mounts = parseMountInfo(table ?? "");
+  const mounts = reachable(parseMountInfo(table ?? ""));
   // Without /proc there is neither a real path nor a mount table; what the user gave must do.
   const real = link === undefined ? path : decodeText(link);
   const mount = mountOf(real, mounts) ?? NO_MOUNT;
@@ -131,7 +135,7 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
     const leftOut = settings.scope === "filesystem" && top.root !== "/"
       ? [{ path: point, mount: top, reason: `of this filesystem only ${top.root} is mounted here` }]
       : [];
-    return { targets: [directoryTarget(point, point, point, top, true, [])], leftOut };
+    return { targets: [directoryTarget(libc, point, point, point, top, true, [])], leftOut };
   }
   const spelled = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
   if (status?.type !== "directory") {
@@ -140,19 +144,22 @@ export function resolveTargets(libc: Libc, path: string, settings: Settings): Re
     const file = fileStatus(libc, cString(spelled))?.type === "symlink" ? real : spelled;
     const directory = posix.dirname(file);
     const target: Target = {
-      ...directoryTarget(directory, real, directory, mount, false, []),
+      ...directoryTarget(libc, directory, real, directory, mount, false, []),
       path: spelled,
       only: posix.basename(file),
     };
     return { targets: [target], leftOut: [] };
   }
   if (!settings.recursive) {
-    return { targets: [directoryTarget(spelled, real, spelled, mount, false, [])], leftOut: [] };
+    return {
+      targets: [directoryTarget(libc, spelled, real, spelled, mount, false, [])],
+      leftOut: [],
+    };
   }
   const below = mounts.filter(({ point }) => point !== real && isWithin(point, real));
-  const points = below.map(({ point }) => point);
-  const target = directoryTarget(spelled, real, spelled, mount, true, points);
-  return withMounts(target, real, below, settings);
+  const points = below.map(({ point }) => respelled(point, real, spelled));
+  const target = directoryTarget(libc, spelled, real, spelled, mount, true, points);
+  return withMounts(libc, target, real, below, settings);
 }
 
 /** A path that may come and go: its name, whether or not it is there, and what is mounted on it and below. */
@@ -160,22 +167,30 @@ function awaitedTargets(libc: Libc, path: string, settings: Settings): Resolved 
   const spelled = path.endsWith("/") ? path.slice(0, -1) : path;
   const directory = posix.dirname(spelled);
   const only = posix.basename(spelled);
-  const mounts = parseMountInfo(readText(libc, "/proc/self/mountinfo") ?? "");
+  const mounts = reachable(parseMountInfo(readText(libc, MOUNT_TABLE) ?? ""));
   const realDirectory = realPath(libc, directory);
   const real = posix.join(realDirectory, only);
   const mount = mountOf(realDirectory, mounts) ?? NO_MOUNT;
   const below = mounts.filter(({ point }) =>
     point === real || (settings.recursive && isWithin(point, real))
   );
-  const points = below.map(({ point }) => point);
+  const points = below.map(({ point }) => respelled(point, real, spelled));
   const { recursive } = settings;
   const target: Target = {
-    ...directoryTarget(directory, realPath(libc, spelled), spelled, mount, recursive, points),
+    ...directoryTarget(
+      libc,
+      directory,
+      realPath(libc, spelled),
+      spelled,
+      mount,
+      recursive,
+      points,
+    ),
     path: spelled,
     only,
     isLasting: true,
   };
-  return withMounts(target, real, below, settings);
+  return withMounts(libc, target, real, below, settings);
 }
 
 /** The path that the kernel gives a directory, or as much of it as there is; the given one where it does not tell. */
@@ -192,22 +207,23 @@ export function realPath(libc: Libc, directory: string): string {
 
 /** A target that is `real` for the kernel, with the mounts on it and below. */
 function withMounts(
+  libc: Libc,
   target: Target,
   real: string,
   below: readonly MountInfo[],
   settings: Settings,
 ): Resolved {
   const spelled = target.path;
-  const points = below.map(({ point }) => point);
-  const targets = [target];
+  const points = [...target.mounts];
+  const targets: Resolved["targets"] = [target];
   const leftOut: LeftOut[] = [];
   for (const inner of new Map(below.map((mount) => [mount.point, mount])).values()) {
-    const tail = inner.point.slice(real === "/" ? 0 : real.length);
-    const innerPath = (spelled === "/" ? "" : spelled) + tail;
+    const innerPath = respelled(inner.point, real, spelled);
     const reason = whyLeftOut(inner, innerPath, spelled, settings);
     if (reason === undefined) {
       const { recursive } = target;
       const innerTarget = directoryTarget(
+        libc,
         innerPath,
         inner.point,
         spelled,
@@ -221,7 +237,14 @@ function withMounts(
   return { targets, leftOut };
 }
 
+/** A path below `real` as the user spells it, who says `spelled` for that. */
+export function respelled(path: string, real: string, spelled: string): string {
+  const tail = path.slice(real === "/" ? 0 : real.length);
+  return (spelled === "/" ? "" : spelled) + tail || "/";
+}
+
 function directoryTarget(
+  libc: Libc,
   path: string,
   real: string,
   root: string,
@@ -229,8 +252,9 @@ function directoryTarget(
   recursive: boolean,
   points: readonly string[],
 ): Target {
-  const mounts = new Set(points.filter((other) => other !== point));
+  const mounts = new Set(points.filter((other) => other !== path));
   const mount = { point, type };
+  const unique = mountId(libc, AT_FDCWD, point, STATX_MNT_ID_UNIQUE);
   return {
     path,
     real,
@@ -241,7 +265,7 @@ function directoryTarget(
     recursive,
     mount,
     device,
-    mountKey: `${id} ${device} ${mountRoot}`,
+    mountKey: `${unique || id} ${device} ${mountRoot}`,
     isInner: false,
     mounts,
   };

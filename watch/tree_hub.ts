@@ -178,18 +178,71 @@ export abstract class TreeHub<Mark> extends DispatchHub<Mark> {
     this.relinked();
   }
 
+  /**
+   * Other filesystems are mounted at these paths below the target of `feed`, as the user spells them: takes back what is
+   * hidden, and arms what came to light.
+   */
+  async remounted(feed: Feed, points: readonly string[]): Promise<void> {
+    this.tree.epoch++;
+    for (const point of points) {
+      const home = this.homes.get(feed);
+      const node = home && this.#nodeBelow(home, point.slice(feed.directory.length));
+      if (node === undefined) continue;
+      this.#hidden(node);
+      if (!this.feedsOf(node).includes(feed)) continue;
+      try {
+        await this.#armTree(node, () => this.homes.has(feed), false);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+      }
+    }
+  }
+
+  /** The node of a path below a target; made where its directory is known. */
+  #nodeBelow(home: Node<Mark>, path: string): Node<Mark> | undefined {
+    const names = path.split("/").filter((name) => name !== "");
+    let node: Node<Mark> | null = home;
+    for (const [i, name] of names.entries()) {
+      const child: Node<Mark> | undefined = this.tree.child(node, name, undefined);
+      if (child === undefined && i < names.length - 1) return undefined;
+      node = child ?? this.tree.add(node, name, this.newTag());
+    }
+    return node;
+  }
+
+  /** Forgets what nobody wants any more of a directory that something is mounted on: what becomes of it is told to nobody. */
+  #hidden(node: Node<Mark>): void {
+    for (const below of [...this.tree.subtree(node)].reverse()) {
+      if (this.feedsOf(below).length > 0) continue;
+      this.uncovered.delete(below);
+      this.conceal(below);
+      below.tag.names = undefined;
+      if (below !== node && (below.children?.size ?? 0) === 0) this.tree.remove(below);
+    }
+    this.uncovered.freed();
+  }
+
+  /** Takes back the watch or mark of a directory that no path leads to. */
+  protected conceal(node: Node<Mark>): void {
+    this.unmark(node);
+  }
+
   // --- arming directory by directory ---
 
   /**
    * Arms a directory that exists since before the watch, with all below it where that is wanted, in slices that leave
    * the event loop free. `isWanted` is asked between slices, so that a closed watcher stops arming.
    */
-  async #armTree(root: Node<Mark>, isWanted: () => boolean): Promise<void> {
+  async #armTree(
+    root: Node<Mark>,
+    isWanted: () => boolean,
+    isTarget = true,
+  ): Promise<void> {
     const waiting = [root];
     const turns = new Turns();
     for (let node = waiting.pop(); node !== undefined && isWanted(); node = waiting.pop()) {
       if (node !== root && !this.isLinked(node)) continue; // forgotten meanwhile
-      waiting.push(...this.#armOne(node, node === root, undefined));
+      waiting.push(...this.#armOne(node, isTarget && node === root, undefined));
       if (turns.isOver) await turns.next();
     }
   }

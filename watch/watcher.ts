@@ -12,7 +12,10 @@ import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { reactor } from "../ffi/reactor.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
-import { isKind } from "../classify/kinds.ts";
+import type { Mount } from "../backends/mounts/mount.ts";
+import type { MountNotice } from "../backends/mounts/monitor.ts";
+import { isKind, KINDS, matches } from "../classify/kinds.ts";
+import { type MountEvent, mountEvent } from "../classify/mounts.ts";
 import type { FeedSink, Order } from "./feed.ts";
 import type { Settings } from "./options.ts";
 import { openFollowing } from "./links.ts";
@@ -22,7 +25,8 @@ import type { Attribution, Source } from "./attribution.ts";
 import { Auditing } from "./auditing.ts";
 import { EventStream } from "./event_stream.ts";
 import { EventQueue } from "./queue.ts";
-import { onMountChanges } from "./mount_changes.ts";
+import { concerns, type MountListener, onMountChanges } from "./mount_changes.ts";
+import { remountOf } from "./remount.ts";
 import { type MetadataOutlet, MetadataStage } from "./metadata_stage.ts";
 import { type SaveOutlet, SaveStage } from "./save_stage.ts";
 import {
@@ -30,6 +34,7 @@ import {
   type LeftOut,
   type Resolved,
   resolveTargets,
+  respelled,
   type Target,
 } from "./targets.ts";
 import { Writers } from "./writers.ts";
@@ -55,6 +60,17 @@ export interface WatcherStats {
 /** After how long changes of the mount table are looked at again that could not be looked at, in ms. */
 const RETRY = 2000;
 
+/** What is known of a path that was asked for. */
+interface Asked {
+  /** The kernel's path of it, and the mount that it is on, as it was found last. */
+  readonly real: string;
+  readonly mount: Target["mount"];
+  /** What is not watched below. */
+  readonly leftOut: readonly LeftOut[];
+  /** Whether it cannot be reached, until something is unmounted. */
+  readonly isAway: boolean;
+}
+
 /** A path that was added, and what serves it. */
 interface Place {
   readonly path: string;
@@ -65,6 +81,9 @@ interface Place {
   /** Whether it is over, and that was told. */
   readonly end: { isToldOf: boolean };
 }
+
+/** A place that is served by our own backends. */
+type Covered = Place & { readonly target: Target; readonly session: HubSession };
 
 /**
  * A running watch.
@@ -82,8 +101,7 @@ export class Watcher extends EventStream {
   readonly ready: Promise<void>;
   readonly #queue: EventQueue;
   readonly #settings: Settings;
-  /** What is not watched below each path that was asked for. */
-  readonly #leftOut = new Map<string, readonly LeftOut[]>();
+  readonly #asked = new Map<string, Asked>();
   #places: Place[] = [];
   readonly #order: Order = { last: undefined };
   readonly #arming = new Set<Promise<void>>();
@@ -95,6 +113,7 @@ export class Watcher extends EventStream {
   #isRemounted = false;
   #remounting: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
+  readonly #closed = Promise.withResolvers<void>();
   #losses = 0;
   #closing: Promise<void> | undefined;
   readonly #abort = (): void => void this.close();
@@ -153,10 +172,13 @@ export class Watcher extends EventStream {
     const { targets, leftOut } = resolveTargets(libc, absolute, settings);
     for (const target of targets) await this.#cover(libc, absolute, target, leftOut);
     if (!this.#isOpen) return;
-    this.#leftOut.set(withoutSlash(absolute), leftOut);
-    if (settings.scope !== "tree" || this.#mountChanges !== undefined) return;
+    const [{ real, mount }] = targets;
+    this.#asked.set(withoutSlash(absolute), { real, mount, leftOut, isAway: false });
+    if (settings.scope !== "tree" && !this.#tellsOfMounts) return;
+    if (this.#mountChanges !== undefined) return;
     this.#mountChanges = onMountChanges(this.#mountsChanged);
-    this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+    const isHeard = this.#mountChanges.catch(() => {}); // then what is mounted later is not noticed
+    if (this.#tellsOfMounts) await isHeard;
   }
 
   /** Begins to hear what audit tells; what that refuses is a gap. */
@@ -168,8 +190,17 @@ export class Watcher extends EventStream {
     await this.#auditing.open();
   }
 
-  /** Covers a target of the path, unless another one does. A mount that refuses is left out, and does not take down the rest. */
-  async #cover(libc: Libc, path: string, target: Target, leftOut: LeftOut[]): Promise<void> {
+  /**
+   * Covers a target of the path, unless another one does; `isShown`: what is there is news. A mount that refuses is left
+   * out, and does not take down the rest.
+   */
+  async #cover(
+    libc: Libc,
+    path: string,
+    target: Target,
+    leftOut: LeftOut[],
+    isShown = false,
+  ): Promise<void> {
     const settings = this.#settings;
     if (!this.#isOpen || this.#places.some((place) => covers(place.target, target))) return;
     const covered = this.#places.filter((place) => covers(target, place.target));
@@ -180,15 +211,15 @@ export class Watcher extends EventStream {
     this.#auditing?.cover(target, (path) => sink.metadata?.look(path));
     const isWanted = () => this.#isOpen;
     const end = { isToldOf: false };
-    const onGone = () => {
-      end.isToldOf = true;
+    const onGone = (isTold: boolean) => {
+      end.isToldOf = isTold;
     };
     let session: HubSession;
     try {
       const open = (sink: FeedSink): Promise<HubSession> =>
         isName(target)
           ? openLasting(libc, target, settings, sink, isWanted)
-          : openTarget(target, settings, sink, isWanted, { onGone });
+          : openTarget(target, settings, sink, isWanted, { onGone, isShown });
       const follows = settings.followSymlinks && (!isName(target) || target.isLasting);
       session = follows
         ? await openFollowing(libc, target, settings, sink, isWanted, open)
@@ -196,7 +227,7 @@ export class Watcher extends EventStream {
     } catch (error) {
       sink.close();
       this.#auditing?.uncover(target);
-      if (!target.isInner) throw error;
+      if (!target.isInner && !isShown) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       leftOut.push({ path: target.path, mount: target.mount, reason });
       return;
@@ -208,11 +239,41 @@ export class Watcher extends EventStream {
     await sink.metadata?.begin();
   }
 
-  /** Something was mounted or unmounted: `close()` waits until that is dealt with. */
-  readonly #mountsChanged = (): void => {
+  /** Something was mounted or unmounted, perhaps on a path, above or below: `close()` waits until that is dealt with. */
+  readonly #mountsChanged: MountListener = (notices) => {
+    if (notices !== undefined && this.#tellsOfMounts) this.#tellMounts(notices);
+    if (this.#settings.scope !== "tree") return;
+    const isConcerned = ([path, { real }]: [string, Asked]) =>
+      notices === undefined ||
+      notices.some((notice) => concerns(notice, path) || concerns(notice, real));
+    if (!this.#asked.entries().some(isConcerned)) return;
     this.#isRemounted = true;
     this.#remounting ??= this.#coverMounts();
   };
+
+  get #tellsOfMounts(): boolean {
+    return KINDS.some((kind) => matches(kind, "mount") && this.#settings.filter.tells(kind));
+  }
+
+  /** Tells of mounts at and below the paths, in the spelling of the first that has them. */
+  #tellMounts(notices: readonly MountNotice[]): void {
+    const { filter, recursive } = this.#settings;
+    const time = Date.now();
+    for (const notice of notices) {
+      for (const [path, { real }] of this.#asked) {
+        const has = (mount: Mount | undefined) =>
+          mount !== undefined && isWithin(mount.point, real) &&
+          (recursive || mount.point === real || posix.dirname(mount.point) === real) &&
+          !filter.ignores(respelled(mount.point, real, path), true, path);
+        if (!has(notice.mount) && !has(notice.before)) continue;
+        const spell = (point: string) =>
+          isWithin(point, real) ? respelled(point, real, path) : point;
+        const event = mountEvent(notice, time, undefined, spell) as MountEvent & FileEvent;
+        if (filter.tells(event.kind)) this.#sink(path).put([event]);
+        break;
+      }
+    }
+  }
 
   /** Covers what is mounted on the paths and below them now, and lets go of what was. */
   async #coverMounts(): Promise<void> {
@@ -221,7 +282,7 @@ export class Watcher extends EventStream {
       while (this.#isRemounted && this.#isOpen) {
         this.#isRemounted = false;
         try {
-          for (const path of this.#leftOut.keys()) await this.#coverMountsOf(libc, path);
+          for (const path of this.#asked.keys()) await this.#coverMountsOf(libc, path);
         } catch (error) {
           if (!(error instanceof WatchLimitError)) throw error;
           // There is no file descriptor left to look with; nobody tells when there is one.
@@ -229,6 +290,8 @@ export class Watcher extends EventStream {
           await this.#pause(RETRY);
         }
       }
+    } catch (error) {
+      this.#failed(error);
     } finally {
       this.#remounting = undefined; // at once: what changes now is looked at anew
     }
@@ -245,45 +308,89 @@ export class Watcher extends EventStream {
     });
   }
 
+  /**
+   * What is at a path, and below it, may be on other mounts now. Tells a loss at each point where it is, then what is hidden
+   * to be removed, the innermost first, and what is to be seen to be created, and that all is told. Where losses are not
+   * repaired, the loss is told at the end.
+   */
   async #coverMountsOf(libc: Libc, path: string): Promise<void> {
-    const ours = this.#places.filter((place) => withoutSlash(place.path) === path);
-    const whole = ours.find(({ target }) => target?.isInner === false);
-    if (whole?.target === undefined) return;
+    const ours = this.#places.filter(isCovered)
+      .filter((place) => withoutSlash(place.path) === path);
+    const whole = ours.find(({ target }) => !target.isInner);
+    if (whole === undefined && this.#asked.get(path)?.isAway !== true) return;
     const resolved = this.#resolve(libc, path);
-    const [own, ...now] = resolved?.targets ?? [];
-    if (!isName(whole.target) && own?.mountKey !== whole.target.mountKey) {
-      const reason = resolved === undefined
-        ? "it cannot be reached any more"
-        : "its filesystem was unmounted, or is hidden by another one";
-      return await this.#leaveHidden(path, whole, ours, reason);
+    if (resolved === undefined && whole !== undefined && isName(whole.target)) {
+      return; // its own watch tells
     }
-    if (resolved === undefined) return; // it has gone, which its own watch tells
-    const isSame = ({ target, end }: Place, other: Target) =>
-      target?.mountKey === other.mountKey && target.path === other.path && !end.isToldOf;
-    const isOver = (place: Place) =>
-      place.target?.isInner && !now.some((target) => isSame(place, target));
-    for (const place of ours.filter(isOver)) {
-      await settled(place);
+    if (resolved === undefined && whole === undefined) return;
+    const { targets: now, leftOut } = resolved ?? { targets: [], leftOut: [] };
+    const { isOwnKept, gone, kept, came, points } = remountOf(path, ours, now);
+    if (points.length === 0) return this.#note(path, resolved);
+    for (const place of ours) await this.#unlessClosed(place.session.settled());
+    if (!this.#isOpen || whole?.end.isToldOf) return;
+    const isThere = resolved !== undefined;
+    const reasonAt = (point: string) => {
+      if (!isThere) return "it cannot be reached any more";
+      if (whole === undefined) return "it can be reached again";
+      if (!isOwnKept) return "its filesystem was unmounted, or is hidden by another one";
+      return now.some(({ mounts }) => mounts.has(point))
+        ? "a filesystem was mounted here"
+        : "what was mounted here is not any more";
+    };
+    const sink = whole?.sink ?? this.#sink(path);
+    const { recover, filter } = this.#settings;
+    const isRepaired = recover === "diff" && filter.tellsOfTree;
+    const tellLost = () => points.forEach((point) => sink.lost(point, reasonAt(point)));
+    if (isRepaired) tellLost();
+    for (const place of gone) {
       this.#places = this.#places.filter((other) => other !== place);
+      if (!place.end.isToldOf) await this.#unlessClosed(place.session.hidden());
       await this.#closePlace(place);
-      if (!place.end.isToldOf) {
-        this.#tellMount(place.target!, "what was mounted here is not any more");
-      }
     }
-    const { leftOut } = resolved;
-    for (const target of now) {
-      if (ours.some((place) => isSame(place, target))) continue;
-      const count = this.#places.length;
-      await this.#cover(libc, path, target, leftOut);
-      if (this.#places.length > count) this.#tellMount(target, "a filesystem was mounted here");
+    for (const { place: { session }, mounts, points } of kept) {
+      await this.#unlessClosed(session.remounted(points, mounts));
     }
-    // What was hidden when the path was armed was not armed.
-    const known = new Set([...now, ...leftOut].map(({ mount }) => mount.point));
-    for (const point of whole.target.mounts) {
-      const reason = "a mount hid it when the watch began";
-      if (!known.has(point)) leftOut.push({ path: point, mount: whole.target.mount, reason });
+    if (!isOwnKept && isThere === (whole === undefined)) this.#tellRoot(path, isThere);
+    for (const target of came) {
+      await this.#cover(libc, path, target, leftOut, true);
+      const place = this.#places.find((one) => one.target === target);
+      if (place !== undefined && isCovered(place)) await this.#unlessClosed(place.session.shown());
     }
-    if (this.#isOpen && this.#leftOut.has(path)) this.#leftOut.set(path, leftOut);
+    if (!this.#isOpen) return;
+    this.#note(path, resolved);
+    if (!isRepaired) return tellLost(); // who looks now misses nothing that happens from now on
+    for (const point of points) {
+      const place = this.#places.findLast(({ target }) => target?.path === point);
+      (place?.sink ?? sink).recovered(point);
+    }
+  }
+
+  /** Notes what is not watched below a path, unless that was removed meanwhile. */
+  #note(path: string, resolved: Resolved | undefined): void {
+    const asked = this.#asked.get(path);
+    if (asked === undefined || !this.#isOpen) return;
+    const { real, mount } = asked;
+    if (resolved !== undefined) {
+      const { targets: [{ real, mount }], leftOut } = resolved;
+      this.#asked.set(path, { real, mount, leftOut, isAway: false });
+      return;
+    }
+    const leftOut = [{ path, mount, reason: "it cannot be reached: something is mounted above" }];
+    this.#asked.set(path, { real, mount, leftOut, isAway: true });
+  }
+
+  /** A path that was asked for is hidden by what is mounted above it, or is there again. */
+  #tellRoot(path: string, isThere: boolean): void {
+    const { recover, filter } = this.#settings;
+    const kind = isThere ? "create.directory" : "remove.directory";
+    if (recover !== "diff" || !filter.wants(kind)) return;
+    const event = { kind, path, isDirectory: true, synthetic: true } as const;
+    this.#sink(path).deliver([event]);
+  }
+
+  /** Waits for what may take as long as the consumer takes. */
+  async #unlessClosed(work: Promise<void>): Promise<void> {
+    await Promise.race([work, this.#closed.promise]);
   }
 
   #resolve(libc: Libc, path: string): Resolved | undefined {
@@ -293,26 +400,6 @@ export class Watcher extends EventStream {
       if (error instanceof SystemError && !(error instanceof WatchLimitError)) return undefined;
       throw error;
     }
-  }
-
-  /** The path is on another mount now: its own was unmounted, or is hidden. */
-  async #leaveHidden(
-    path: string,
-    whole: Place,
-    ours: readonly Place[],
-    reason: string,
-  ): Promise<void> {
-    await settled(whole);
-    if (whole.end.isToldOf || !this.#isOpen) return;
-    for (const place of ours) await this.#drop(place);
-    const target = whole.target!;
-    this.#leftOut.set(path, [{ path, mount: target.mount, reason }]);
-    this.#tellMount(target, reason);
-  }
-
-  /** What is below a mount point is not what was told: that is a loss. */
-  #tellMount({ path }: Target, reason: string): void {
-    this.#sink(path).lost(path, reason);
   }
 
   async #armCustom(path: string, backend: Backend): Promise<void> {
@@ -376,7 +463,7 @@ export class Watcher extends EventStream {
 
   async #drop(place: Place): Promise<void> {
     this.#places = this.#places.filter((other) => other !== place);
-    this.#leftOut.delete(withoutSlash(place.path));
+    this.#asked.delete(withoutSlash(place.path));
     await this.#closePlace(place);
   }
 
@@ -414,6 +501,7 @@ export class Watcher extends EventStream {
     this.#settings.signal?.removeEventListener("abort", this.#abort);
     this.#end();
     this.#endPause?.();
+    this.#closed.resolve();
     await Promise.allSettled([...this.#arming, this.#remounting]);
     (await this.#mountChanges?.catch(() => {}))?.();
     const places = this.#places;
@@ -438,7 +526,9 @@ export class Watcher extends EventStream {
       ...this.#completed(session.coverage(), target),
       ...sink.metadata && { metadata: this.#flagCoverage(sink.metadata, target) },
     }));
-    const not = [...this.#leftOut.values()].flat().map(({ path, mount, reason }): Coverage => ({
+    const not = [...this.#asked.values()].flatMap(({ leftOut }) => leftOut).map((
+      { path, mount, reason },
+    ): Coverage => ({
       path,
       backend: "none",
       mount: { point: mount.point, type: mount.type },
@@ -490,8 +580,8 @@ async function closeUnused(session: BackendSession, sink: Sink): Promise<void> {
   sink.close();
 }
 
-async function settled({ session }: Place): Promise<void> {
-  if ("settled" in session) await session.settled();
+function isCovered(place: Place): place is Covered {
+  return place.target !== undefined && "settled" in place.session;
 }
 
 function withoutSlash(path: string): string {

@@ -95,6 +95,33 @@ export function mountOf(path: string, mounts: readonly MountInfo[]): MountInfo |
   return found;
 }
 
+/** Those mounts to which a path leads: others are hidden by what is mounted over them, or above. */
+export function reachable(mounts: readonly MountInfo[]): MountInfo[] {
+  const ids = new Set(mounts.map(({ id }) => id));
+  const above = Map.groupBy(
+    mounts,
+    ({ id, parent }) => parent !== id && ids.has(parent) ? parent : 0,
+  );
+  const found = new Set<MountInfo>();
+  const waiting = [...above.get(0) ?? []];
+  const tops = new Set(waiting);
+  for (let mount = waiting.pop(); mount !== undefined; mount = waiting.pop()) {
+    if (found.has(mount)) continue; // a table that was read while it changed may go round in circles
+    const { id, point } = mount;
+    const on = above.get(id) ?? [];
+    // What is mounted over a process's root is none of its paths.
+    const over = tops.has(mount) ? undefined : on.findLast((one) => one.point === point);
+    if (over === undefined) found.add(mount);
+    const below = on.filter((one) => one.point !== point);
+    waiting.push(...over === undefined ? below.filter((one) => !isHidden(one, below)) : [over]);
+  }
+  return mounts.filter((mount) => found.has(mount));
+}
+
+function isHidden({ point }: MountInfo, others: readonly MountInfo[]): boolean {
+  return others.some((other) => other.point !== point && isWithin(point, other.point));
+}
+
 /** Whether `path` is `directory` or below it. */
 export function isWithin(path: string, directory: string): boolean {
   return directory === "/" || path === directory ||

@@ -54,6 +54,11 @@ export interface Ground {
   readonly only: string | undefined;
   /** Whether a path below the root, and what is below it, does not count; undefined where all does. */
   readonly leavesOut: ((path: Uint8Array, isDirectory: boolean) => boolean) | undefined;
+  /**
+   * Whether another filesystem is mounted on a directory: that it is there counts, what is in it does not. Undefined where
+   * none is.
+   */
+  readonly isHidden: ((path: Uint8Array) => boolean) | undefined;
 }
 
 /**
@@ -100,15 +105,32 @@ class Walk {
   }
 
   /** Compares one directory; the differences, and into `waiting` the directories to go on with. */
-  *directory(directory: number, waiting: number[]): Generator<Difference, void, void> {
-    const { recursive } = this.#ground;
+  *directory(
+    directory: number,
+    waiting: number[],
+  ): Generator<Difference | undefined, void, void> {
+    const { recursive, isHidden } = this.#ground;
     const index = this.#index;
+    if (isHidden?.(index.path(directory))) return yield* this.#hide(directory);
     const wasListed = index.isListed(directory);
     if (!wasListed || this.#judge.looks) yield* this.#list(directory, wasListed);
     if (!recursive) return;
     for (let at = index.firstChild(directory); at !== NONE; at = index.nextSibling(at)) {
       if (index.isDirectory(at)) waiting.push(at);
     }
+  }
+
+  /** What is in a directory is not to be seen: removals, children before parents. */
+  *#hide(directory: number): Generator<Difference | undefined, void, void> {
+    const index = this.#index;
+    for (let top = index.firstChild(directory); top !== NONE; top = index.firstChild(directory)) {
+      for (const entry of [top, ...index.entries(top)].reverse()) {
+        yield { kind: "remove", type: index.type(entry), path: index.path(entry) };
+      }
+      index.remove(top);
+      yield undefined;
+    }
+    index.setListed(directory); // all that comes to light is news
   }
 
   *#list(directory: number, wasListed: boolean): Generator<Difference, void, void> {
@@ -129,9 +151,12 @@ class Walk {
         const status = isNeeded ? statusAt(libc, fd, bytes, start, end, this.#status) : undefined;
         if (isNeeded && status === undefined) return; // gone since it was listed
         const seenType = status?.type ?? type ?? "other";
-        const seenInode = status?.inode ?? inode;
+        const isHidden = seenType === "directory" && this.#isHidden(directory, bytes, start, end);
+        // What is seen of a directory that something is mounted on is another one's.
+        const seenInode = isHidden ? 0 : status?.inode ?? inode;
         let entry = known;
-        let isKnown = known !== NONE && this.#isStill(known, seenType, seenInode);
+        let isKnown = known !== NONE &&
+          (isHidden ? index.isDirectory(known) : this.#isStill(known, seenType, seenInode));
         if (!isKnown) {
           if (this.#leavesOut(directory, bytes, start, end, seenType)) return;
           isKnown = !wasListed && known === NONE && this.#judge.wasThere(status);
@@ -141,10 +166,10 @@ class Walk {
         }
         if (isKnown) {
           index.setInode(entry, seenInode);
-          const kind = status && this.#judge.changed(index, entry, status);
+          const kind = status && !isHidden ? this.#judge.changed(index, entry, status) : undefined;
           if (kind !== undefined) found.push({ kind, type: seenType, path: index.path(entry) });
         }
-        if (status !== undefined && this.#judge.looks) index.setStatus(entry, status);
+        if (status !== undefined && this.#judge.looks && !isHidden) index.setStatus(entry, status);
         index.setSeen(entry);
       });
       const unseen = index.takeUnseen(directory);
@@ -198,10 +223,18 @@ class Walk {
   ): boolean {
     const { leavesOut } = this.#ground;
     if (leavesOut === undefined) return false;
+    return leavesOut(this.#pathOf(directory, bytes, start, end), type === "directory");
+  }
+
+  /** Whether another filesystem is mounted on that directory. */
+  #isHidden(directory: number, bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#ground.isHidden?.(this.#pathOf(directory, bytes, start, end)) === true;
+  }
+
+  #pathOf(directory: number, bytes: Uint8Array, start: number, end: number): Uint8Array {
     const above = this.#index.path(directory);
     const name = bytes.subarray(start, end);
-    const path = above.length === 0 ? name.slice() : joinPath(above, name);
-    return leavesOut(path, type === "directory");
+    return above.length === 0 ? name.slice() : joinPath(above, name);
   }
 
   /** Whether a name still stands for what the index has there. */
