@@ -77,9 +77,12 @@ export interface MountCounters {
   readonly looks: number;
 }
 
-/** How long it has to be quiet before options are compared, in ms; and how long that may be put off. */
-const QUIET = 50;
-const PATIENCE = 1000;
+/**
+ * How long it has to be quiet before all is compared, in ms, and for how long that may be put off: with fanotify only options
+ * are, without it all that is told. A change wakes before it is done: pivot_root(2) gives processes their new root behind it.
+ */
+const QUIET: Readonly<Record<MountWay, number>> = { fanotify: 50, mountinfo: 5 };
+const PATIENCE: Readonly<Record<MountWay, number>> = { fanotify: 1000, mountinfo: 20 };
 
 /** What is read as a whole is read at most a tenth of the time. */
 const SHARE = 10;
@@ -152,10 +155,14 @@ export class MountMonitor {
     return this.#mounts;
   }
 
+  get #way(): MountWay {
+    return this.#group === undefined ? "mountinfo" : "fanotify";
+  }
+
   get counters(): MountCounters {
     const { scans, listings, looks } = this.#reader;
     return {
-      way: this.#group ? "fanotify" : "mountinfo",
+      way: this.#way,
       refused: this.#refused,
       scans,
       listings,
@@ -212,10 +219,7 @@ export class MountMonitor {
     this.#guarded(() => {
       const now = performance.now();
       if (this.#dueSince === 0) this.#dueSince = now;
-      // Without fanotify this is all that is told, and it is told at once.
-      const quiet = this.#group === undefined
-        ? 0
-        : Math.min(QUIET, this.#dueSince + PATIENCE - now);
+      const quiet = Math.min(QUIET[this.#way], this.#dueSince + PATIENCE[this.#way] - now);
       this.#lookIn(Math.max(quiet, this.#notBefore - now));
     });
 
@@ -230,17 +234,24 @@ export class MountMonitor {
     if (this.#isClosed || this.#sink.isFull) return;
     const begun = performance.now();
     this.#dueSince = 0;
-    if (this.#group === undefined) this.#compare();
+    let isDifferent = false;
+    if (this.#group === undefined) isDifferent = this.#compare();
     else this.#compareOptions();
     const ended = performance.now();
     this.#notBefore = ended + (ended - begun) * SHARE;
+    if (!isDifferent || this.#isClosed) return;
+    // What was not done yet by then does not wake again.
+    this.#dueSince = ended;
+    this.#lookIn(Math.max(QUIET.fanotify, this.#notBefore - ended));
   }
 
-  #compare(): void {
+  /** Tells the differences; whether there are any. */
+  #compare(): boolean {
     const now = this.#reader.all();
     const changes = compareMounts(this.#mounts, now);
     this.#mounts = now;
     this.#tell(changes.map(found));
+    return changes.length > 0;
   }
 
   /** Of mounts that are there; that others came or went, the kernel tells. */
