@@ -27,6 +27,7 @@ import { Turns } from "../watch/turns.ts";
 import { chunksOf } from "./chunks.ts";
 import { type AuditOptions, type AuditSettings, isKernel, settleAudit } from "./audit_options.ts";
 import { SourceStream } from "./source_stream.ts";
+import { undoAll } from "./undo.ts";
 
 /** What an audit stream did so far. */
 export interface AuditStats {
@@ -179,15 +180,7 @@ export class AuditStream extends SourceStream<AuditEvent> {
    * @internal
    */
   protected override giveBack(): void {
-    const errors: unknown[] = [];
-    for (const undo of this.#undo.splice(0)) {
-      try {
-        undo();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
+    undoAll(this.#undo);
   }
 
   /** Why rules would outlive this process after SIGKILL, until the next start of a program with sentinode. */

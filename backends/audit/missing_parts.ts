@@ -11,15 +11,6 @@ import type { AuditRecord } from "./record.ts";
 
 const { AUDIT_SYSCALL, AUDIT_URINGOP, AUDIT_PATH, AUDIT_CWD, AUDIT_PROCTITLE } = AUDIT_RECORD;
 
-/** What no event has but one of a call. */
-const OF_CALLS: ReadonlySet<number> = new Set([
-  AUDIT_SYSCALL,
-  AUDIT_URINGOP,
-  AUDIT_PATH,
-  AUDIT_CWD,
-  AUDIT_PROCTITLE,
-]);
-
 /** More than so many ends that are waited for have not just been sent: the oldest of them were lost. */
 const MOST_AWAITED = 4096;
 
@@ -39,17 +30,22 @@ export class MissingParts {
 
   /** An event is given out; `hasEnd`: its EOE was seen, `isComplete`: or may still come. */
   see(records: readonly AuditRecord[], hasEnd: boolean, isComplete: boolean): void {
-    const first = records.find(({ type }) => OF_CALLS.has(type));
-    if (first === undefined) return;
-    if (!hasEnd) this.#awaitEnd(first.serial, isComplete);
-    const countOf = (wanted: number) => records.filter(({ type }) => type === wanted).length;
-    const call = records.find(({ type }) => type === AUDIT_SYSCALL || type === AUDIT_URINGOP);
+    let call: AuditRecord | undefined;
+    let [paths, directories, titles] = [0, 0, 0];
+    for (const record of records) {
+      const { type } = record;
+      if (type === AUDIT_SYSCALL || type === AUDIT_URINGOP) call ??= record;
+      else if (type === AUDIT_PATH) paths++;
+      else if (type === AUDIT_CWD) directories++;
+      else if (type === AUDIT_PROCTITLE) titles++;
+    }
+    if (call === undefined && paths + directories + titles === 0) return; // of no call
+    if (!hasEnd) this.#awaitEnd(records[0]!.serial, isComplete);
     if (call === undefined) this.#missing++;
     // Operations of io_uring have no title, for a thread of the kernel may do them.
-    if (call?.type !== AUDIT_URINGOP && countOf(AUDIT_PROCTITLE) === 0) this.#missing++;
-    const paths = countOf(AUDIT_PATH);
+    if (call?.type !== AUDIT_URINGOP && titles === 0) this.#missing++;
     const items = call?.number("items", 10) ?? paths;
-    if (items > 0 && countOf(AUDIT_CWD) === 0) this.#missing++;
+    if (items > 0 && directories === 0) this.#missing++;
     this.#missing += Math.max(0, items - paths);
   }
 

@@ -26,6 +26,7 @@ import {
   reasonOf,
   type SourceState,
 } from "./source.ts";
+import { undoAll } from "../undo.ts";
 
 /** By errno the kind of the event. */
 const KINDS: ReadonlyMap<number, "error.space" | "error.quota"> = new Map([
@@ -258,15 +259,7 @@ export class FailedCalls implements ErrorSource, TrailListener {
   #end(reason: string): void {
     this.#state = { isActive: false, reason };
     this.#trail = undefined;
-    const errors: unknown[] = [];
-    for (const undo of this.#undo.splice(0)) {
-      try {
-        undo();
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-    if (errors.length > 0) throw errors[0];
+    undoAll(this.#undo);
   }
 
   close(): void {
