@@ -16,6 +16,7 @@ import {
   EPOLLIN,
   EPOLLONESHOT,
 } from "./abi/poll.ts";
+import { deferred } from "./deferred.ts";
 import { systemError } from "./errno.ts";
 import { openLibc } from "./libc.ts";
 import type { Libc, Waiter } from "./port.ts";
@@ -36,7 +37,7 @@ export class Reactor {
   #wake = -1;
   #running: Promise<void> = Promise.resolve();
   /** Resolves when something is registered, once nothing was. */
-  #filled = Promise.withResolvers<void>();
+  #filled = deferred();
 
   constructor(libc: Libc) {
     this.#libc = libc;
@@ -68,7 +69,7 @@ export class Reactor {
     if (!this.#ready.delete(fd)) return;
     this.#control(EPOLL_CTL_DEL, fd);
     if (this.#ready.size > 0) return;
-    this.#filled = Promise.withResolvers();
+    this.#filled = deferred();
     this.#libc.write(this.#wake, ONE, ONE.length);
   }
 

@@ -9,6 +9,7 @@ import { OPERATION_BITS, PermissionGroup } from "../backends/fanotify/permission
 import { FileEvent } from "../classify/event.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK } from "../ffi/abi/poll.ts";
 import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
+import { deferred } from "../ffi/deferred.ts";
 import {
   CapabilityError,
   SystemError,
@@ -133,9 +134,9 @@ export class Guard extends EventStream {
   readonly #shared = new SharedMemory();
   readonly #clock = new Clock();
   readonly #queue: EventQueue;
-  readonly #armed = Promise.withResolvers<void>();
-  readonly #ended = Promise.withResolvers<void>();
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #armed = deferred();
+  readonly #ended = deferred();
+  readonly #closed = deferred();
   /** What ended it. */
   #failure: { readonly error: unknown } | undefined;
   readonly #requests = new Map<GuardRequest, Ask>();

@@ -14,6 +14,7 @@ import { auditEvent } from "../classify/audit.ts";
 import type { AuditEvent } from "../classify/audit_event.ts";
 import { FileEvent } from "../classify/event.ts";
 import { isWanted } from "../classify/kinds.ts";
+import { deferred } from "../ffi/deferred.ts";
 import { systemError } from "../ffi/errno.ts";
 import { fileStatus, readText } from "../ffi/file.ts";
 import { openLibc } from "../ffi/libc.ts";
@@ -55,7 +56,7 @@ export class AuditStream extends SourceStream<AuditEvent> {
   #decoder: DispatchStream | undefined;
   #records = 0;
   /** Wakes what waits for a source or a consumer. */
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #closed = deferred();
 
   /** Begins to read at once. Use {@linkcode audit}. */
   constructor(settings: AuditSettings) {
@@ -150,7 +151,7 @@ export class AuditStream extends SourceStream<AuditEvent> {
 
   /** Until the consumer has made room, or there is none any more. */
   #room(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = deferred();
     this.queue.onRoom = resolve;
     return Promise.race([promise, this.#closed.promise]);
   }

@@ -90,20 +90,26 @@ if (isDeno) {
     async () => {
       const ended = await runScript(
         `
-      import { watch } from ${MODULE};
-      const watcher = watch(".");
-      for (const failing of [() => watcher.ready, () => watcher[Symbol.asyncIterator]().next()]) {
-        const error = await failing().then(() => undefined, (error) => error);
-        console.log(error?.name, /--allow-ffi/.test(error?.message));
+      import { audit, filesystemErrors, guard, keys, mounts, watch } from ${MODULE};
+      const decide = () => "allow";
+      for (
+        const stream of [
+          watch("."), guard(".", { decide }), audit(), mounts(), filesystemErrors("."), keys(),
+        ]
+      ) {
+        for (const failing of [() => stream.ready, () => stream[Symbol.asyncIterator]().next()]) {
+          const error = await failing().then(() => undefined, (error) => error);
+          console.log(error?.name, /--allow-ffi/.test(error?.message));
+        }
+        await stream.close();
       }
-      await watcher.close();
       const early = watch(".", { signal: AbortSignal.abort() });
       console.log(await early.ready.then(() => "ready", (error) => error.name));
       await early.close();
     `,
         { flags: [] },
       );
-      const lines = "NotCapable true\nNotCapable true\nNotCapable\n";
+      const lines = "NotCapable true\n".repeat(12) + "NotCapable\n";
       assert.deepEqual(ended, { status: 0, stdout: lines, stderr: "" });
     },
   );
@@ -135,15 +141,19 @@ if (!isDeno) {
     writeFileSync(
       script,
       `
-        import { UnsupportedError, watch } from "./sentinode.mjs";
-        const watcher = watch(".");
-        const error = await watcher.ready.catch((error) => error);
-        console.log(error instanceof UnsupportedError, error.hint);
-        await watcher.close();
+        import { audit, filesystemErrors, guard, keys, mounts, UnsupportedError, watch } from "./sentinode.mjs";
+        const streams = [
+          watch("."), guard(".", { decide: () => "allow" }), audit(), mounts(), filesystemErrors("."), keys(),
+        ];
+        for (const stream of streams) {
+          const error = await stream.ready.catch((error) => error);
+          console.log(error instanceof UnsupportedError, error.hint);
+          await stream.close();
+        }
       `,
     );
     const { status, stdout, stderr } = await finish(["node", script], home.path, 30_000);
     assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
-    assert.match(stdout, /^true .*Deno.*Bun/);
+    assert.match(stdout, /^(true .*Deno.*Bun.*\n){6}$/);
   });
 }

@@ -8,6 +8,7 @@ import { posix } from "node:path";
 import type { Coverage } from "../backends/backend.ts";
 import { isWithin } from "../backends/mounts/mountinfo.ts";
 import { FileEvent } from "../classify/event.ts";
+import { deferred } from "../ffi/deferred.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
@@ -60,7 +61,7 @@ class Links extends CompositeSession implements HubSession, Follower {
   /** What they were made of, where that is another event. */
   readonly #origins = new WeakMap<FileEvent, FileEvent>();
   /** The target's own. */
-  readonly #session = Promise.withResolvers<HubSession>();
+  readonly #session = deferred<HubSession>();
   #root: HubSession | undefined;
   readonly #links = new Map<string, FollowedLink>();
   /** How many links are below each directory that has some. */
@@ -92,7 +93,7 @@ class Links extends CompositeSession implements HubSession, Follower {
     this.sink = sink;
     this.#isWanted = isWanted;
     this.#sortsOut = settings.saves === undefined && settings.metadata === undefined;
-    ({ promise: this.closed, resolve: this.#close } = Promise.withResolvers<void>());
+    ({ promise: this.closed, resolve: this.#close } = deferred());
     sink.onDropped = (events) => this.#dropped(events);
   }
 

@@ -8,6 +8,7 @@ import { posix } from "node:path";
 import type { Coverage } from "../backends/backend.ts";
 import type { EventInit, FileEvent } from "../classify/event.ts";
 import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
+import { deferred } from "../ffi/deferred.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { fileStatus } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
@@ -75,7 +76,7 @@ class LastingSession extends CompositeSession implements HubSession, Walker {
   #looking: Promise<void> | undefined;
   /** Ends the waiting for changes of the mount table, which may hide the path or a directory on the way to it. */
   #mountChanges = () => {};
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #closed = deferred();
   #isClosed = false;
 
   constructor(

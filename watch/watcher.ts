@@ -7,6 +7,7 @@
 import { posix } from "node:path";
 import type { Backend, BackendSession, Coverage, FlagCoverage } from "../backends/backend.ts";
 import { type EventInit, FileEvent } from "../classify/event.ts";
+import { deferred } from "../ffi/deferred.ts";
 import { SystemError, WatchLimitError } from "../ffi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
@@ -113,7 +114,7 @@ export class Watcher extends EventStream {
   #isRemounted = false;
   #remounting: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #closed = deferred();
   #losses = 0;
   #closing: Promise<void> | undefined;
   readonly #abort = (): void => void this.close();
