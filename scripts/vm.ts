@@ -19,14 +19,14 @@ import { readdirSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { type Count, countOf, TEST_RUNS, type TestRun } from "./test_runs.ts";
-import { kernelImage, type KernelName, KERNELS } from "./vm/kernel.ts";
+import { CACHE, type KernelName, kernelProgram, KERNELS } from "./vm/kernel.ts";
 import { runInMachine } from "./vm/machine.ts";
 import { KERNEL_TESTS } from "./vm/tests.ts";
 
 /** How long one file may take, in s of the machine's own clock. */
 const FILE_DEADLINE = 900;
-/** How long one machine may go on, in ms. */
-const DEADLINE = 4 * 3600_000;
+/** How long a machine may say nothing, in ms. */
+const SILENCE = 10 * 60_000;
 
 /** A test file in a runtime. */
 interface Task {
@@ -37,10 +37,10 @@ interface Task {
 /** What is before and behind the output of each task: its number, and its exit status. */
 const MARK = /^vm: (begin|end) (\d+)(?: (\d+))?$/;
 
-/** What the job finds around it. */
+/** What the job finds around it: the host's programs, and the logs that tests have fetched there. */
 const SURROUNDINGS = [
-  "NO_COLOR=1",
-  `PATH='${process.cwd()}/node_modules/.bin:${process.env["PATH"]}'`,
+  `export NO_COLOR=1 PATH='${process.cwd()}/node_modules/.bin:${process.env["PATH"]}'`,
+  `mkdir -p ~/.cache/sentinode && ln -s '${CACHE}/audit-samples' ~/.cache/sentinode`,
 ];
 
 /** A job that runs each file by itself and with a deadline, so that what hangs or crashes hides nothing else. */
@@ -109,11 +109,11 @@ async function runTests(
 
 function machine(kernel: KernelName, job: string, onOutput: (text: string) => void) {
   return runInMachine({
-    image: images.get(kernel)!,
+    kernel: programs.get(kernel)!,
     repository: process.cwd(),
-    job: [`export ${SURROUNDINGS.join(" ")}`, job].join("\n"),
+    job: [...SURROUNDINGS, job].join("\n"),
     onOutput,
-    deadline: DEADLINE,
+    silence: SILENCE,
   });
 }
 
@@ -152,7 +152,7 @@ const tasks = runs.flatMap((run) => chosen.map((file) => ({ file, run })));
 
 const kernels = named.length > 0 ? named : KERNELS;
 // All of them first: to make one takes all processors, a machine only one.
-const images = new Map(kernels.map((kernel) => [kernel, kernelImage(kernel)]));
+const programs = new Map(kernels.map((kernel) => [kernel, kernelProgram(kernel)]));
 
 if (values.run !== undefined) {
   for (const kernel of kernels) {

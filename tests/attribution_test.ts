@@ -87,7 +87,8 @@ test("several writers: events have the order that they have without audit", NEED
   assert.ok(countRight(events) > 0);
 });
 
-test("a burst of 20,000: each is told once, and no actor is wrong", NEEDS, async (t) => {
+// Fewer than the kernel queues, for what is lost is lost, whoever runs first.
+test("a burst of 15,000: each is told once, and no actor is wrong", NEEDS, async (t) => {
   await using audited = await Audited.open();
   const at = join(audited.path, "tree");
   mkdirSync(at);
@@ -95,11 +96,11 @@ test("a burst of 20,000: each is told once, and no actor is wrong", NEEDS, async
   await using watcher = watch(at, { ...BY_AUDIT, queue: "unlimited" });
   const told = untilEnd(watcher);
   await watcher.ready;
-  const [pid] = await run(1, program, at, "6667");
+  const [pid] = await run(1, program, at, "5000");
   writeFileSync(join(at, "end"), "");
   const events = (await within(told, "the end", 40_000)).filter(({ kind }) => kind !== "lost");
   const name = (index: number) => join(at, `${pid}-${index}`);
-  const expected = Array.from({ length: 6667 }, (_, index) => [
+  const expected = Array.from({ length: 5000 }, (_, index) => [
     `create  ${name(index)}`,
     `rename ${name(index)} ${name(index)}-moved`,
     `remove  ${name(index)}-moved`,

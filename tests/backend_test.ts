@@ -14,7 +14,7 @@ import {
   type WatchOptions,
 } from "../mod.ts";
 import { CAPACITY } from "../watch/queue.ts";
-import { moduleFile, runScript, within } from "./runtime.ts";
+import { aWhile, moduleFile, runScript, within } from "./runtime.ts";
 
 /** A backend that does what the test says, and notes what it is asked. */
 class Script implements Backend {
@@ -409,7 +409,7 @@ test("close before it is armed: ready is an AbortError, and nothing stays open",
   script.opening = gate.promise;
   const watcher = watch(["/a", "/b"], { backend: script });
   const rejected = assert.rejects(within(watcher.ready, "ready"), { name: "AbortError" });
-  while (script.requests.length === 0) await new Promise(setImmediate);
+  while (script.requests.length === 0) await aWhile();
   let isClosed = false;
   const closing = watcher.close().then(() => isClosed = true);
   await new Promise(setImmediate);

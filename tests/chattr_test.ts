@@ -13,7 +13,7 @@ import { isInstalled } from "../scripts/real_work/process.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
 import { Filesystem, whyNot } from "./filesystem.ts";
 import { isPossible, OPERATIONS, Operations } from "./operations.ts";
-import { TemporaryDirectory, within } from "./runtime.ts";
+import { TemporaryDirectory, untilLater, within } from "./runtime.ts";
 
 /** How often is looked without a word of the kernel's, in ms. */
 const SWEEP = 500;
@@ -69,6 +69,7 @@ async function changed(
   const file = join(directory, "file");
   mkdirSync(directory);
   writeFileSync(file, "");
+  await untilLater();
   await using watcher = watch(directory, options);
   await watcher.ready;
   const [program = "", ...args] = command(file, operations);

@@ -62,7 +62,7 @@ test("a keyring's events, for people, until SIGINT", settings, async () => {
   act("setPermissions", one, 0x3f3f0000);
   await run.printed("key.setattr");
   act("clear", ring.id);
-  await run.printed("key.clear");
+  await run.printed("key.remove"); // which is in no keyring any more
   run.kill("SIGINT");
   assert.equal(await run.status(), 0);
   const shown = `keyring "sentinode-test\\x1b" ${ring.id}`;
@@ -70,8 +70,9 @@ test("a keyring's events, for people, until SIGINT", settings, async () => {
     `- key.link user "a "b"\\n" ${one} in ${shown}`,
     `- key.setattr user "a "b"\\n" ${one} in ${shown}`,
     `- key.clear ${shown}`,
+    `- key.remove user "a "b"\\n" ${one} in ${shown}`,
   ]);
-  assert.match(run.stderr, /\n3 events, 0 lost\n$/);
+  assert.match(run.stderr, /\n4 events, 0 lost\n$/);
 });
 
 test("JSON, kinds, a count; two keyrings", settings, async () => {

@@ -8,7 +8,7 @@ import process from "node:process";
 import test from "node:test";
 import { DEADLINE, Held, NEEDS_ROOT, pause, Run, runToEnd, Tmpfs } from "./command_line.ts";
 import { Filesystem } from "./filesystem.ts";
-import { NOBODY } from "./runtime.ts";
+import { aWhile, NOBODY } from "./runtime.ts";
 
 /** The letters that were told of a path, whatever the kernel merged. */
 function lettersFor(lines: readonly string[], who: string, path: string): string {
@@ -189,7 +189,7 @@ test("trace: what it does itself is not told", NEEDS_ROOT, async () => {
     const end = performance.now() + DEADLINE;
     while (!readFileSync(join(at.path, "log"), "utf8").includes(`/a\n`)) {
       assert.ok(performance.now() < end, "a is not told");
-      await new Promise(setImmediate);
+      await aWhile();
     }
     run.kill("SIGTERM");
     assert.equal(await run.status(), 0);

@@ -31,7 +31,7 @@ import {
   USERS,
 } from "./command_line.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
-import { AS_NOBODY, NOBODY, TemporaryDirectory, within } from "./runtime.ts";
+import { AS_NOBODY, aWhile, NOBODY, TemporaryDirectory, within } from "./runtime.ts";
 
 for (const user of USERS) {
   const owner = ownerOf(user);
@@ -237,7 +237,7 @@ for (const user of USERS) {
         const end = performance.now() + DEADLINE;
         while (!readFileSync(log, "utf8").includes(`/${name}\n`)) {
           assert.ok(performance.now() < end, `${name} is not told`);
-          await new Promise(setImmediate);
+          await aWhile();
         }
       }
       run.kill("SIGINT");

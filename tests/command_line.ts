@@ -12,6 +12,7 @@ import { join } from "node:path";
 import process from "node:process";
 import {
   AS_NOBODY,
+  aWhile,
   isDeno,
   isRoot,
   moduleFile,
@@ -227,7 +228,7 @@ export async function pause(run: Run): Promise<void> {
   const end = performance.now() + DEADLINE;
   while (!/^State:\s+T/m.test(readFileSync(`/proc/${run.child.pid}/status`, "utf8"))) {
     assert.ok(performance.now() < end, "it does not stop");
-    await new Promise(setImmediate);
+    await aWhile();
   }
 }
 

@@ -8,6 +8,7 @@ import process from "node:process";
 import test from "node:test";
 import { SystemError, UnsupportedError, watch, type WatchOptions } from "../mod.ts";
 import {
+  aWhile,
   isRoot,
   limited,
   moduleFile,
@@ -62,7 +63,7 @@ function refused(path: string, options: WatchOptions, use = ""): string {
     const thrown = await watcher[Symbol.asyncIterator]().next().then(() => undefined, (error) => error);
     await watcher.close();
     const until = performance.now() + 5000; // Bun closes the copy that its stream holds in a later turn
-    while (count() > before && performance.now() < until) await new Promise(setImmediate);
+    while (count() > before && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 1));
     const { name, code, errno, syscall, path, hint, message } = error ?? {};
     console.log(JSON.stringify({
       name, code, errno, syscall, path, hint: hint?.replaceAll(process.pid, "OURS"), message,
@@ -173,7 +174,7 @@ function openQueues(): number {
 /** Until as many file descriptors are open as before: Bun closes the copy that its stream holds in a later turn. */
 async function noneIsLeft(before: number): Promise<void> {
   const until = performance.now() + 5000;
-  while (openFds() > before && performance.now() < until) await new Promise(setImmediate);
+  while (openFds() > before && performance.now() < until) await aWhile();
   assert(openFds() <= before, "no file descriptor is left");
 }
 

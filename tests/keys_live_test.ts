@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import test from "node:test";
-import { setImmediate } from "node:timers";
 import { describeKey, keyringId } from "../backends/keys/keyctl.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { type KeyEvent, keys, type KeysOptions, type KeyStream, SystemError } from "../mod.ts";
 import { act, addKey, OwnKeyring, whyNoKeys } from "./keyed.ts";
 import {
+  aWhile,
   isRoot,
   moduleFile,
   openLinks,
@@ -182,6 +182,7 @@ test("a key by its number", settings, async () => {
 
 test("what is in keyrings that are in it, now or later", settings, async () => {
   using ring = new OwnKeyring();
+  using other = new OwnKeyring();
   const inner = addKey("keyring", "inner", "", ring.id);
   await using heard = await Heard.of(ring.id);
   const one = addKey("user", "one", "1", inner);
@@ -193,6 +194,7 @@ test("what is in keyrings that are in it, now or later", settings, async () => {
   await heard.count(4);
   act("revoke", two);
   await heard.count(5);
+  act("link", later, other.id); // or it is destroyed, which is told as well
   act("unlink", later, inner);
   await heard.count(6);
   assert.deepEqual(heard.events.map(short), [
@@ -281,7 +283,9 @@ test("what is in a keyring that comes full is told", settings, async () => {
 test("a key that another displaces is unlinked", settings, async () => {
   using ring = new OwnKeyring();
   using other = new OwnKeyring();
-  addKey("user", "same", "1", ring.id);
+  using third = new OwnKeyring();
+  const old = addKey("user", "same", "1", ring.id);
+  act("link", old, third.id); // or it is destroyed, which is told instead
   const young = addKey("user", "same", "2", other.id);
   await using heard = await Heard.of(ring.id);
   act("link", young, ring.id);
@@ -472,7 +476,7 @@ test("a slow consumer, whose notes the kernel holds", settings, async () => {
     const end = performance.now() + 20_000;
     while (stream.stats().notes < notes + capacity / 2) {
       assert(performance.now() < end);
-      await new Promise((resolve) => setImmediate(resolve));
+      await aWhile();
     }
   }
   const { notes } = stream.stats();

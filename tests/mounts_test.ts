@@ -16,7 +16,7 @@ import test from "node:test";
 import { mounts, watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Observer } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
-import { isRoot } from "./runtime.ts";
+import { aWhile, isRoot } from "./runtime.ts";
 
 const settings = { skip: isRoot ? false : "needs root", timeout: 60_000 };
 
@@ -85,7 +85,7 @@ class Watched implements AsyncDisposable {
       ).sort().join();
     const deadline = performance.now() + 10_000;
     while (coverage() !== paths.join() && performance.now() < deadline) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await aWhile();
     }
     assert.equal(coverage(), paths.join());
   }
@@ -117,7 +117,7 @@ class Watched implements AsyncDisposable {
       gaps().some((gap) => gap.path === this.at(path) && reason.test(gap.reason));
     const deadline = performance.now() + 10_000;
     while (!isTold() && performance.now() < deadline) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await aWhile();
     }
     assert(isTold(), JSON.stringify(gaps()));
   }
@@ -328,18 +328,23 @@ test(
     await using stream = mounts();
     await stream.ready;
     await watched.watch("link", { events: ["mount.attach", "mount.detach"] });
+    const events = stream[Symbol.asyncIterator]();
+    const asMounts: WatchEvent[] = [];
+    const nextMount = async () => {
+      for (;;) {
+        const { value } = await events.next();
+        if (value.path === watched.at("w/m")) return void asMounts.push(value);
+      }
+    };
     watched.mount("out");
     watched.mount("w/m");
-    await watched.upTo("mount.attach link/m"); // else it may be gone before it is looked at
+    await nextMount(); // else it may be gone before it is looked at
+    await watched.upTo("mount.attach link/m");
     watched.unmount("w/m");
     watched.unmount("out");
+    await nextMount();
     await watched.upTo("mount.detach link/m");
     const told = watched.all.filter(({ kind }) => kind.startsWith("mount."));
-    const asMounts: WatchEvent[] = [];
-    for await (const event of stream) {
-      if (event.path === watched.at("w/m")) asMounts.push(event);
-      if (asMounts.length === 2) break;
-    }
     const same = ({ kind, backend, attributes }: WatchEvent) => ({ kind, backend, attributes });
     assert.deepEqual(told.map(same), asMounts.map(same));
     assert.deepEqual(told.map(({ path }) => path), Array(2).fill(watched.at("link/m")));

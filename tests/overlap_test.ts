@@ -7,7 +7,7 @@ import { join } from "node:path";
 import test from "node:test";
 import type { WatchOptions } from "../mod.ts";
 import { Ground, Seen } from "./ground.ts";
-import { isRoot, TemporaryDirectory, testAsNobody } from "./runtime.ts";
+import { aWhile, isRoot, TemporaryDirectory, testAsNobody } from "./runtime.ts";
 
 const WAYS: readonly (readonly [name: string, options: WatchOptions])[] = [
   ["fanotify", { backend: "fanotify" }],
@@ -101,7 +101,7 @@ for (const [name, way] of WAYS) {
     for (let n = 0; n < 17_000; n++) {
       file(root, `a/${n}`);
       while (n % 1000 === 999 && still.watcher.stats().events < Math.min(n + 1, 16_384)) {
-        await new Promise(setImmediate);
+        await aWhile();
       }
     }
     await using other = new Seen(root, join(root, "b"), options);

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { gitignore, type WatchOptions } from "../mod.ts";
 import { Ground, Seen } from "./ground.ts";
-import { isRoot, testAsNobody, within } from "./runtime.ts";
+import { aWhile, isRoot, testAsNobody, within } from "./runtime.ts";
 
 /** How many watches and marks this process has in the kernel (proc_pid_fdinfo(5)). */
 function kernelMarks(): number {
@@ -90,7 +90,7 @@ for (const backend of ["inotify", "fanotify"] as const) {
         // The names are read in the background; a relatime mount notes the first time after a change.
         const wasRead = (path: string) => statSync(at(path)).atimeMs !== LONG_AGO.getTime();
         const reading = async () => {
-          while (!wasRead("keep/in")) await new Promise((resolve) => setImmediate(resolve));
+          while (!wasRead("keep/in")) await aWhile();
         };
         await within(reading(), "the names");
         assert.deepEqual(all.filter(wasRead), ["keep", "keep/in"]);

@@ -6,13 +6,20 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
-import { setImmediate } from "node:timers";
 import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Model } from "../scripts/real_work/model.ts";
 import { exchange } from "./exchange.ts";
 import { Ground } from "./ground.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
-import { isRoot, moduleFile, TemporaryDirectory, testAsNobody, within } from "./runtime.ts";
+import {
+  aWhile,
+  isRoot,
+  moduleFile,
+  TemporaryDirectory,
+  testAsNobody,
+  untilLater,
+  within,
+} from "./runtime.ts";
 
 /** More than the kernel's queue holds (16,384 by default). */
 const MANY = 17_000;
@@ -65,8 +72,6 @@ function touch(directory: string, from: number, to: number): void {
   for (let n = from; n < to; n++) writeFileSync(join(directory, `n${n}`), "x");
 }
 
-const moment = () => new Promise((resolve) => setTimeout(resolve, 50));
-
 for (const backend of ["inotify", "fanotify"] as const) {
   const settings = { timeout: 120_000 };
 
@@ -76,11 +81,11 @@ for (const backend of ["inotify", "fanotify"] as const) {
     const at = (path: string) => join(root, path);
     for (const path of ["busy", "old/sub", "away"]) mkdirSync(at(path), { recursive: true });
     for (const path of ["old/f", "old/sub/g", "one", "two", "gone"]) writeFileSync(at(path), "");
-    await moment(); // so that what follows is later on the kernel's clock of timestamps
+    await untilLater();
     await using followed = new Followed(root, { backend });
     await followed.watcher.ready;
     followed.follow();
-    while (followed.watcher.stats().names < 9) await new Promise(setImmediate);
+    while (followed.watcher.stats().names < 9) await aWhile();
     touch(at("busy"), 0, MANY);
     rmSync(at("gone"));
     renameSync(at("old"), at("away/new"));
@@ -203,11 +208,11 @@ for (const backend of ["inotify", "fanotify"] as const) {
     touch(at("kept"), 0, 20_000);
     const fill = join(scratch.path, "fill");
     execFileSync("cc", ["-O2", "-o", fill, moduleFile("scripts/bench/fill.c")]);
-    await moment();
+    await untilLater();
     await using followed = new Followed(root, { backend });
     await followed.watcher.ready;
     followed.follow();
-    while (followed.watcher.stats().names < 20_101) await new Promise(setImmediate);
+    while (followed.watcher.stats().names < 20_101) await aWhile();
     const before = process.memoryUsage.rss();
     // Nothing is read meanwhile. 10,000 files each time, made and removed: two events each.
     for (let round = 0; round < 50; round++) execFileSync(fill, [root, "10000"]);

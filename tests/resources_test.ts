@@ -167,7 +167,7 @@ for (const [way, [options, marks, isWhole]] of Object.entries(MANY)) {
           for (const place of made) writeFileSync(place + "/" + name, "");
           for (const i of open) expected[i].push(at(i) + "/" + name);
           while ([...open].some((i) => told[i].length < expected[i].length)) {
-            await new Promise((resolve) => setImmediate(resolve));
+            await new Promise((resolve) => setTimeout(resolve, 1));
           }
         }
         await act("a");

@@ -20,7 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { setImmediate } from "node:timers";
+import { setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
 
 /** Whether this is Deno; else it is Bun. */
@@ -84,8 +84,18 @@ export async function until(condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {
     assert(performance.now() < deadline, `${condition} does not hold`);
-    await new Promise((resolve) => setImmediate(resolve));
+    await aWhile();
   }
+}
+
+/** Lets everything else go on, also where there is one processor. */
+export function aWhile(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+/** Lets so much time pass that what follows is later on the clock that files are stamped by. */
+export function untilLater(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** How a script is run. */

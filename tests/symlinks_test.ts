@@ -24,6 +24,7 @@ import { isLooking, looked, Observer, Sentinel } from "../scripts/real_work/obse
 import { Ground } from "./ground.ts";
 import { type Random, seed, wholeNumbers } from "./random.ts";
 import {
+  aWhile,
   isRoot,
   limited,
   moduleFile,
@@ -131,7 +132,7 @@ for (const [name, way] of WAYS) {
         const more = events.splice(0);
         more.forEach((event) => picture.apply(event));
         told.push(...more);
-        await new Promise((resolve) => setImmediate(resolve));
+        await aWhile();
       } while (!isSame([...picture.names], listed(top)) && performance.now() < late);
       const shown = told.map(({ kind, path, from, synthetic }) =>
         `${synthetic ? "~" : ""}${kind} ${from ?? ""} ${path}`.replaceAll(`${root}/`, "")

@@ -37,9 +37,13 @@ class MountChanges implements MountSink {
   /** What was found by comparing was told; of what came and went meanwhile nothing is left. */
   recovered(): void {}
 
+  passed(): void {
+    for (const listener of this.listeners) listener(undefined);
+  }
+
   /** What could not be read now may be read by those who are told, or later. */
   fail(): void {
-    for (const listener of this.listeners) listener(undefined);
+    this.passed();
   }
 
   close(): void {

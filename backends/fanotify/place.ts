@@ -9,6 +9,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../ffi/abi/open.t
 import { fileStatus, readDirectory, readLink } from "../../ffi/file.ts";
 import type { Libc } from "../../ffi/port.ts";
 import { bytesUnlessText, cString, decodeText, encodeText } from "../../ffi/text.ts";
+import { isMountRoot } from "../mounts/mount_id.ts";
 import { nameKey } from "../tree.ts";
 import { decodeMoves, type FanotifyBatch, lastLoss } from "./decode.ts";
 import {
@@ -39,16 +40,16 @@ export function locate(libc: Libc, mountFd: number, key: HandleKey): Place | "go
   const parentFd = openParent(libc, fd);
   try {
     if (fileStatus(libc, cString(""), fd)?.links === 0) return "gone";
-    const above = parentFd < 0 ? undefined : identify(libc, parentFd);
-    if (above === undefined) return undefined;
     // What a link tells is no longer than a page; then the name is looked for.
     const path = readLink(libc, `/proc/self/fd/${fd}`)?.slice() ??
-      nameWithin(libc, parentFd, key);
+      (parentFd < 0 ? undefined : nameWithin(libc, parentFd, key));
     if (path === undefined) return undefined;
+    const root = { parent: undefined, name: decodeText(path), nameBytes: undefined };
+    if (isMountRoot(libc, fd)) return root; // what it is mounted on may have no handles
+    const above = parentFd < 0 ? undefined : identify(libc, parentFd);
+    if (above === undefined) return undefined;
     const parent = onFilesystemOf(key, above.key);
-    if (above.mountId !== identify(libc, fd)?.mountId || isKey(parent, 0, key)) {
-      return { parent: undefined, name: decodeText(path), nameBytes: undefined };
-    }
+    if (isKey(parent, 0, key)) return root;
     const bytes = path.subarray(path.lastIndexOf(SLASH) + 1);
     const name = decodeText(bytes);
     return { parent, name, nameBytes: bytesUnlessText(bytes, 0, bytes.length, name) };

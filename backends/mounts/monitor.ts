@@ -46,6 +46,8 @@ export interface MountSink {
   /** While it is, nothing is read, and the kernel keeps the backlog until {@linkcode MountMonitor.resume}. */
   readonly isFull: boolean;
   changed(notices: readonly MountNotice[]): void;
+  /** Something woke, and nothing is different: what came has gone again, and who looked meanwhile has seen it. */
+  passed?(): void;
   /** The kernel dropped events; what is found by comparing follows, and then `recovered`. */
   lost(): void;
   recovered(): void;
@@ -105,6 +107,8 @@ export class MountMonitor {
   /** Since when a look is due, and not before when, on the clock of `performance.now()`. */
   #dueSince = 0;
   #notBefore = 0;
+  /** Something was changed since the last look. */
+  #isWoken = false;
   #isClosed = false;
 
   /**
@@ -218,6 +222,7 @@ export class MountMonitor {
   readonly #woken = (): void =>
     this.#guarded(() => {
       const now = performance.now();
+      this.#isWoken = true;
       if (this.#dueSince === 0) this.#dueSince = now;
       const quiet = Math.min(QUIET[this.#way], this.#dueSince + PATIENCE[this.#way] - now);
       this.#lookIn(Math.max(quiet, this.#notBefore - now));
@@ -234,9 +239,12 @@ export class MountMonitor {
     if (this.#isClosed || this.#sink.isFull) return;
     const begun = performance.now();
     this.#dueSince = 0;
+    const isWoken = this.#isWoken;
+    this.#isWoken = false;
     let isDifferent = false;
     if (this.#group === undefined) isDifferent = this.#compare();
     else this.#compareOptions();
+    if (this.#group === undefined && isWoken && !isDifferent) this.#sink.passed?.();
     const ended = performance.now();
     this.#notBefore = ended + (ended - begun) * SHARE;
     if (!isDifferent || this.#isClosed) return;

@@ -88,7 +88,7 @@ export function isLooking(watcher: Watcher): boolean {
 /** Resolves once the watcher has looked where the symlinks lead that it knows of. */
 export async function looked(watcher: Watcher): Promise<void> {
   const wait = async () => {
-    while (isLooking(watcher)) await new Promise((resolve) => setImmediate(resolve));
+    while (isLooking(watcher)) await new Promise((resolve) => setTimeout(resolve, 1));
   };
   await within(wait(), "where the symlinks lead");
 }

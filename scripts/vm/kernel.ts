@@ -1,5 +1,6 @@
 /**
- * Kernels made of Debian's `linux-source-*` packages with the configuration beside this file, kept between runs.
+ * Kernels made of Debian's `linux-source-*` packages with the configuration beside this file, as programs of the host, kept
+ * between runs.
  *
  * @module
  */
@@ -36,23 +37,25 @@ function configOf(name: KernelName): string {
     .join("");
 }
 
-/** Where images are kept: outside of the tree, and without the sources, which are 1.5 GB. */
-const CACHE = join(
+/** What programs of this repository keep between runs. */
+export const CACHE: string = join(
   process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"),
   "sentinode",
-  "vm",
 );
 
-/** The image of a kernel, made first where it is not kept: the path of its `bzImage`. */
-export function kernelImage(name: KernelName): string {
+/** Where kernels are kept: outside of the tree, and without the sources, which are 1.5 GB. */
+const KERNELS_CACHE = join(CACHE, "vm");
+
+/** A kernel, made first where it is not kept: the path of its program. */
+export function kernelProgram(name: KernelName): string {
   const version = candidate(name);
   const configuration = createHash("sha256").update(configOf(name)).digest("hex").slice(
     0,
     12,
   );
-  const image = join(CACHE, `linux-${version}-${configuration}`, "bzImage");
-  if (!existsSync(image)) build(name, version, image);
-  return image;
+  const program = join(KERNELS_CACHE, `linux-${version}-${configuration}`, "linux");
+  if (!existsSync(program)) build(name, version, program);
+  return program;
 }
 
 /** Which version of the source package apt would install, by its lists as they are. */
@@ -71,7 +74,7 @@ function source(name: KernelName): string {
 }
 
 /** Unpacks, configures and compiles in a temporary directory; what is kept is there as a whole, or not at all. */
-function build(name: KernelName, version: string, image: string): void {
+function build(name: KernelName, version: string, program: string): void {
   const began = performance.now();
   const tree = mkdtempSync(join(tmpdir(), "sentinode-kernel-"));
   const remove = () => rmSync(tree, { recursive: true, force: true });
@@ -88,17 +91,17 @@ function build(name: KernelName, version: string, image: string): void {
       "tar -xJ --strip-components=1";
     show("sh", ["-c", unpack, package_!, source(name)], tree);
     const make = (target: string, env: Readonly<Record<string, string>> = {}) =>
-      show("make", ["-s", `-j${availableParallelism()}`, target], tree, env);
+      show("make", ["-s", "ARCH=um", `-j${availableParallelism()}`, target], tree, env);
     const wanted = join(tree, "wanted.config");
     writeFileSync(wanted, configOf(name));
     make("allnoconfig", { KCONFIG_ALLCONFIG: wanted });
     checkConfiguration(name, readFileSync(join(tree, ".config"), "utf8"));
-    make("bzImage");
-    const kept = mkdtempSync(join(mkdir(CACHE), "new-"));
-    copyFileSync(join(tree, "arch/x86/boot/bzImage"), join(kept, "bzImage"));
+    make("linux");
+    const kept = mkdtempSync(join(mkdir(KERNELS_CACHE), "new-"));
+    copyFileSync(join(tree, "linux"), join(kept, "linux"));
     copyFileSync(join(tree, ".config"), join(kept, "config"));
     forget(name);
-    renameSync(kept, join(image, ".."));
+    renameSync(kept, join(program, ".."));
   } finally {
     remove();
     process.off("exit", remove);
@@ -117,8 +120,8 @@ function checkConfiguration(name: KernelName, configuration: string): void {
 
 /** Removes what is kept of older versions and configurations. */
 function forget(name: KernelName): void {
-  for (const kept of readdirSync(CACHE)) {
-    if (kept.startsWith(`linux-${name}.`)) rmSync(join(CACHE, kept), { recursive: true });
+  for (const kept of readdirSync(KERNELS_CACHE)) {
+    if (kept.startsWith(`linux-${name}.`)) rmSync(join(KERNELS_CACHE, kept), { recursive: true });
   }
 }
 
