@@ -16,7 +16,7 @@ import test from "node:test";
 import { mounts, watch, type WatchEvent, type WatchOptions } from "../mod.ts";
 import { Observer } from "../scripts/real_work/observer.ts";
 import { Ground } from "./ground.ts";
-import { aWhile, isRoot } from "./runtime.ts";
+import { aWhile, isRoot, until } from "./runtime.ts";
 
 const settings = { skip: isRoot ? false : "needs root", timeout: 60_000 };
 
@@ -75,6 +75,12 @@ class Watched implements AsyncDisposable {
     this.#before = listed(this.at(path));
     this.#observer = new Observer(watch(this.at(path), options));
     await this.#observer.watcher.ready;
+  }
+
+  /** Waits until the names are learned, which is done in the background: before, none is told to be hidden. */
+  async learned(): Promise<void> {
+    const { watcher } = this.#observer!;
+    await until(() => watcher.stats().names >= this.#before.length - 1);
   }
 
   /** Waits until these paths are covered, or said not to be. */
@@ -283,6 +289,7 @@ for (const [way, options] of Object.entries(WAYS)) {
       watched.make("w/d/e", "w/m/a/b", "out/a", "else");
       for (const path of ["w/d/f", "w/m/f", "w/m/a/b/f", "out/f", "out/a/f"]) watched.touch(path);
       await watched.watch("w", options);
+      if (options.backend !== "poll") await watched.learned();
       for (const step of steps) {
         step(watched);
         await watched.isAsTold("w");
