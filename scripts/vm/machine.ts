@@ -2,8 +2,8 @@
  * A virtual machine: a kernel of its own on the host's files, which it cannot change.
  *
  * It is a user-mode Linux, which is a process of the host, so it needs nothing of the processor, and what runs in it runs as
- * fast as outside but for system calls and page faults. Measured against qemu without KVM: abi_test takes 14 s in place of
- * 45, audit_details_test 2 s in place of 12, arming_test 12 s in place of 172.
+ * fast as outside but for system calls and page faults. Measured against qemu without KVM: abi_test takes 19 s in place of
+ * 45, audit_details_test 2 s in place of 12, arming_test 16 s in place of 172.
  *
  * @module
  */
