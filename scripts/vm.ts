@@ -18,8 +18,9 @@
 import { readdirSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { CACHE } from "./cache.ts";
 import { type Count, countOf, TEST_RUNS, type TestRun } from "./test_runs.ts";
-import { CACHE, type KernelName, kernelProgram, KERNELS } from "./vm/kernel.ts";
+import { type KernelName, kernelProgram, KERNELS } from "./vm/kernel.ts";
 import { runInMachine } from "./vm/machine.ts";
 import { KERNEL_TESTS } from "./vm/tests.ts";
 

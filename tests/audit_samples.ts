@@ -16,9 +16,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
+import { CACHE } from "../scripts/cache.ts";
 
 /** Source packages, and the files in them that are logs. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
@@ -42,11 +42,7 @@ export const noSamples: string | false = spawnSync("apt-get", ["--version"]).sta
 
 /** The files of a package by their names, fetched where the cache has none. Throws where they cannot be had. */
 export function sampleFiles(name: keyof typeof PACKAGES & string): Map<string, Uint8Array> {
-  const cache = join(
-    process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"),
-    "sentinode",
-    "audit-samples",
-  );
+  const cache = join(CACHE, "audit-samples");
   const directory = join(cache, name);
   if (!existsSync(directory)) fetch(name, cache, directory);
   return new Map(

@@ -18,10 +18,11 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { availableParallelism, homedir, tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { CACHE } from "../cache.ts";
 
 /** The kernels that there are packages of: the long-term ones that Debian 12 and 13 have. */
 export const KERNELS = ["6.1", "6.12"] as const;
@@ -37,13 +38,7 @@ function configOf(name: KernelName): string {
     .join("");
 }
 
-/** What programs of this repository keep between runs. */
-export const CACHE: string = join(
-  process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"),
-  "sentinode",
-);
-
-/** Where kernels are kept: outside of the tree, and without the sources, which are 1.5 GB. */
+/** Where kernels are kept: without the sources, which are 1.5 GB. */
 const KERNELS_CACHE = join(CACHE, "vm");
 
 /** A kernel, made first where it is not kept: the path of its program. */

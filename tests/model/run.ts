@@ -27,7 +27,7 @@ import { parseArgs } from "node:util";
 import { watch, type Watcher, type WatchEvent } from "../../mod.ts";
 import { INTERVAL } from "../../watch/poller.ts";
 import { seed as seedOfNow, wholeNumbers } from "../random.ts";
-import { within } from "../runtime.ts";
+import { aWhile, within } from "../runtime.ts";
 import { INSIDE, type Operation, OUTSIDE, randomOperations, showOperation } from "./operations.ts";
 import { type Entries, Picture } from "./picture.ts";
 import { shrink } from "./shrink.ts";
@@ -108,7 +108,7 @@ async function session(
       const done: Operation[] = [];
       for (let at = 0; at < operations.length; at += SLICE) {
         const slice = performAtOnce(operations.slice(at, at + SLICE));
-        await moment(); // so that they are sent
+        await aWhile(); // so that they are sent
         sleep(STALL);
         done.push(...await slice);
       }
@@ -130,7 +130,7 @@ async function session(
     const start = await tree();
     const picture = new Picture(directory, start, backend !== "poll", backend === "fanotify");
     // Names are read in the background; of those that were not the removal is not noticed after a loss.
-    while (overflow !== undefined && watcher.stats().names < start.size) await moment();
+    while (overflow !== undefined && watcher.stats().names < start.size) await aWhile();
     const told = new Told(watcher, picture);
     const past = [...before];
     for (const [n, operations] of rounds.entries()) {
@@ -154,10 +154,6 @@ async function session(
     for (const worker of workers) worker[Symbol.dispose]();
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-function moment(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 /** Has the event loop stand still for that many ms. */
