@@ -94,9 +94,11 @@ function ownership(before: FileMetadata, after: FileMetadata): MetadataChange[] 
 /**
  * Times that were set (utimensat(2), touch). What else changes them:
  *
- * - a write sets the times of modification and of change to the same moment, which is after the last look's time of
- *   change. So a time of modification before that, or after the time of change, was set;
- * - a read sets the time of access, to the moment. So one that went back was set.
+ * - a write sets the times of modification and of change to the same moment, which is not before the last look's time of
+ *   change, and equals it within one tick of the kernel's clock. So a time of modification before that, or after the time
+ *   of change, was set;
+ * - a read sets the time of access, to the moment. So one that went back was set, or what a filesystem keeps of reads
+ *   (`lazytime`) was lost: that changes nothing else.
  *
  * `touch` sets both to one moment, which a write and a read within one tick of the kernel's clock do as well, and so does a
  * directory that is listed while names come. So of what is no directory, times that are new and the same were set where
@@ -111,7 +113,8 @@ function times(
   isAnnounced: boolean,
   isExplained: boolean,
 ): MetadataChange[] {
-  if (after.changed <= before.changed) return [];
+  if (after.changed < before.changed) return [];
+  const hasChanged = after.changed > before.changed;
   const isRead = before.accessed !== after.accessed;
   const isWritten = before.modified !== after.modified;
   const isSame = isRead && isWritten && after.accessed === after.modified;
@@ -119,7 +122,8 @@ function times(
   const isTouched = isSame && isAnnounced && !isExplained && !isDirectory;
   const isModifiedSet = isWritten &&
     (after.modified < before.changed || after.modified > after.changed || isTouched);
-  const isAccessedSet = isRead && (isModifiedSet || after.accessed < before.accessed);
+  const isSetBack = after.accessed < before.accessed && (hasChanged || isAnnounced);
+  const isAccessedSet = isRead && (isModifiedSet || isSetBack);
   if (!isModifiedSet && !isAccessedSet) return [];
   const of = ({ accessed, modified }: FileMetadata): MetadataState => ({
     ...(isAccessedSet ? { accessed: milliseconds(accessed) } : {}),

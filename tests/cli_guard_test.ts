@@ -18,7 +18,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { Buffer } from "node:buffer";
-import { release } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import test from "node:test";
@@ -26,6 +25,7 @@ import { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import { openLibc } from "../ffi/libc.ts";
 import { type Ended, Held, Run, type RunInit } from "./command_line.ts";
 import { Filesystem, unmountBelow, whyNot } from "./filesystem.ts";
+import { whyBefore } from "./kernel.ts";
 import { NotifySocket } from "./notify_socket.ts";
 import {
   AS_NOBODY,
@@ -306,11 +306,8 @@ test("--cache: what is allowed is not asked about again", SKIP, async () => {
   }
 });
 
-const [major = 0, minor = 0] = release().split(".").map(Number);
-const isOld = major < 6 || (major === 6 && minor < 14);
-
 test("errno= of a rule, with --priority pre-content", {
-  skip: SKIP.skip || (isOld && "needs Linux 6.14"),
+  skip: SKIP.skip || whyBefore([6, 14]),
 }, async () => {
   using at = new Guarded();
   const file = join(at.base, "rules");

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { release } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { isInstalled, moduleCommand, run } from "../scripts/real_work/process.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
 import { Filesystem, whyNot } from "./filesystem.ts";
+import { whyBefore } from "./kernel.ts";
 import { Running } from "./running.ts";
 import { AS_NOBODY, moduleFile, touch } from "./runtime.ts";
 
@@ -61,13 +61,11 @@ test("the scanner reads each file before it is opened, and denies the marker", {
   assert.equal(await contentOf(hit), marker);
 });
 
-const [major = 0, minor = 0] = release().split(".").map(Number);
-const isOld = (major < 6 || (major === 6 && minor < 14)) && "FAN_PRE_ACCESS needs Linux 6.14";
-
 for (const type of ["ext4", "xfs", "btrfs"] as const) {
   const missing = ["cc", "tar"].find((program) => !isInstalled(program));
   test(`files are filled in from an archive when they are used, on ${type}`, {
-    skip: isOld || whyNot(type) || (missing !== undefined && `${missing} is not installed`),
+    skip: whyBefore([6, 14]) || whyNot(type) ||
+      (missing !== undefined && `${missing} is not installed`),
     timeout: 60_000,
   }, async () => {
     using ground = new Filesystem(type);

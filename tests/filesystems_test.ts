@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { release } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { type Coverage, watch, type WatchOptions } from "../mod.ts";
 import { moduleCommand, runAsNobody } from "../scripts/real_work/process.ts";
 import { type Case, type Difference, readCases, runCase, type Way } from "./cases/case.ts";
 import { Filesystem, type FilesystemType, whyNot } from "./filesystem.ts";
+import { isSince } from "./kernel.ts";
 import { Seen } from "./ground.ts";
 import { moduleFile, runScript, within } from "./runtime.ts";
 
@@ -37,14 +37,9 @@ const GAPS: Readonly<Partial<Record<FilesystemType, string>>> = {
     'the kernel announces no changes that are made on the other side of fuse; use backend: "poll"',
 };
 
-const [major = 0, minor = 0] = release().split(".").map(Number);
-
-/** Whether the kernel takes no marks without an fsid of one's own, which it does since Linux 6.8. */
-const isOld = major < 6 || (major === 6 && minor < 8);
-
-/** Whether fanotify refuses the type, so that `auto` takes inotify. */
+/** Whether fanotify refuses the type, so that `auto` takes inotify: one without an fsid of its own, before Linux 6.8. */
 function isRefused(type: FilesystemType): boolean {
-  return MARKS[type] === "inode" && isOld;
+  return MARKS[type] === "inode" && !isSince([6, 8]);
 }
 
 function skipOf(types: readonly FilesystemType[], way: Way | "fanotify"): string | false {

@@ -11,16 +11,14 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { release } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import type { GuardOptions } from "../mod.ts";
 import { isInstalled, moduleCommand, run } from "../scripts/real_work/process.ts";
 import { Filesystem, type FilesystemType, whyNot } from "./filesystem.ts";
+import { type Version, whyBefore } from "./kernel.ts";
 import { Running } from "./running.ts";
 import { moduleFile, runScript, until } from "./runtime.ts";
-
-const [major = 0, minor = 0] = release().split(".").map(Number);
 
 const noCompiler = !isInstalled("cc") && "cc is not installed";
 
@@ -101,14 +99,16 @@ function limit(
   name: string,
   type: FilesystemType,
   body: (ground: Ground) => Promise<void>,
-  since: readonly [major: number, minor: number] = [5, 0],
+  since: Version = [5, 0],
 ): void {
-  const isOld = (major < since[0] || (major === since[0] && minor < since[1])) &&
-    `needs Linux ${since.join(".")}`;
-  test(name, { skip: isOld || whyNot(type) || noCompiler, timeout: 60_000 }, async () => {
-    using ground = new Ground(type);
-    await body(ground);
-  });
+  test(
+    name,
+    { skip: whyBefore(since) || whyNot(type) || noCompiler, timeout: 60_000 },
+    async () => {
+      using ground = new Ground(type);
+      await body(ground);
+    },
+  );
 }
 
 const DENY_ALL = { rules: [{ path: "last", verdict: "allow" }, { verdict: "deny" }] } as const;
@@ -160,7 +160,7 @@ limit("a file whose creation is denied is there, one is not emptied", "tmpfs", a
 
 for (const on of ["read", "access"] as const) {
   const kind = on === "read" ? "access.read" : "access";
-  const since = on === "read" ? [5, 0] as const : [6, 14] as const;
+  const since: Version = on === "read" ? [5, 0] : [6, 14];
 
   limit(`what was open before is not asked about, on ${on}`, "ext4", async (ground) => {
     const file = ground.file("file");

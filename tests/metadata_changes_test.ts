@@ -157,6 +157,30 @@ const CASES: readonly Case[] = [
     told: [["times", { before: { accessed: 500_000 }, after: { accessed: 400_000 } }]],
   },
   {
+    name: "a time of access that goes back while nothing changes: what was kept of reads is lost",
+    after: { accessed: seconds(400) },
+    told: [],
+  },
+  {
+    name: "a time of access that is set back within a tick of the last change",
+    occasion: { isAnnounced: true },
+    after: { accessed: seconds(400) },
+    told: [["times", { before: { accessed: 500_000 }, after: { accessed: 400_000 } }]],
+  },
+  {
+    name: "times that are set within a tick of the last change",
+    after: { accessed: seconds(400), modified: seconds(300) },
+    told: [["times", {
+      before: { accessed: 500_000, modified: 600_000 },
+      after: { accessed: 400_000, modified: 300_000 },
+    }]],
+  },
+  {
+    name: "a write within a tick of the last change",
+    after: { modified: seconds(1000) },
+    told: [],
+  },
+  {
     name: "times, to the fraction of a ms",
     before: { modified: 1_500_001n },
     after: { modified: 2_000_000_250_000n, changed: 2_000_000_000_000n },

@@ -7,9 +7,9 @@
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { chownSync, lchownSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
-import { release } from "node:os";
 import { arch } from "node:process";
 import type { FilesystemType } from "./filesystem.ts";
+import { isSince, type Version } from "./kernel.ts";
 import { moduleFile } from "./runtime.ts";
 
 /** What `operations look` says of a file; null where there is none. */
@@ -50,9 +50,6 @@ export interface Looks {
 export type OperationsFilesystem = Extract<FilesystemType, "tmpfs" | "ext4" | "xfs" | "btrfs">;
 
 export const FILESYSTEMS: readonly OperationsFilesystem[] = ["tmpfs", "ext4", "xfs", "btrfs"];
-
-/** Of Linux. */
-export type Version = readonly [major: number, minor: number];
 
 export const NEVER: Version = [Infinity, 0];
 
@@ -263,16 +260,13 @@ export const OPERATIONS: readonly Operation[] = [
   operation("io_uring-symlinkat", "absent", makes(SYMLINK), { since: [5, 15] }),
 ];
 
-const [major = 0, minor = 0] = release().split(".").map(Number);
-
 /** Whether this kernel, this machine and a filesystem have it. */
 export function isPossible(
   { since, lacking, machine }: Operation,
   type: OperationsFilesystem,
 ): boolean {
-  return [since, lacking[type] ?? since].every(([first, second]) =>
-    major > first || (major === first && minor >= second)
-  ) && (machine === undefined || arch === machine);
+  return isSince(since) && isSince(lacking[type] ?? since) &&
+    (machine === undefined || arch === machine);
 }
 
 /** How an operation ended: done, refused or not possible, with the error's name. */

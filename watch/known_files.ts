@@ -16,6 +16,12 @@ import type { Libc } from "../ffi/port.ts";
 import { latin1Bytes, latin1Text } from "../ffi/text.ts";
 import { LinkNames } from "./link_names.ts";
 
+/**
+ * In how many ms two changes may have the same time: 2 s on FAT; a tick of the kernel's clock, 10 ms at most, on other
+ * filesystems before Linux 6.13, which makes times finer where somebody looks.
+ */
+const COARSEST = 2000;
+
 /** A file that is known, as it was last told and as it is now. */
 export interface SeenFile {
   readonly before: FileMetadata;
@@ -88,6 +94,7 @@ export class KnownFiles {
     if (file === undefined) return true;
     const row = this.#baseline.find(file);
     if (row === NONE || this.#baseline.changed(row) !== file.changed) return false;
+    if (this.#baseline.isRecent(row)) return false;
     if (this.#baseline.attributes(row) !== file.attributes) return false;
     this.#baseline.setSeen(row);
     this.meet(file, path);
@@ -96,17 +103,21 @@ export class KnownFiles {
 
   /** Notes what is known of a file from now on. What could not be read this time is as it was. */
   note(file: FileMetadata, isTold: boolean): void {
-    const before = file.xattrs && file.xflags !== undefined ? undefined : this.known(file);
+    const row = this.#baseline.find(file);
+    const before = row === NONE ? undefined : this.#baseline.get(row);
+    const wasTold = before?.changed === file.changed && this.#baseline.isTold(row);
     const { xattrs = before?.xattrs } = file;
     const { xflags, projectId } = file.xflags === undefined && before ? before : file;
-    this.#baseline.setTold(this.#baseline.set({ ...file, xattrs, xflags, projectId }), isTold);
+    const isRecent = file.changed > BigInt(Date.now() - COARSEST) * 1_000_000n;
+    this.#set({ ...file, xattrs, xflags, projectId }, isTold || wasTold, isRecent);
   }
 
   /** Notes a part of it. */
   notePart(file: FileMetadata, part: Partial<FileMetadata>): void {
     const row = this.#baseline.find(file);
     if (row === NONE) return;
-    this.note({ ...this.#baseline.get(row), ...part }, this.#baseline.isTold(row));
+    const [isTold, isRecent] = [this.#baseline.isTold(row), this.#baseline.isRecent(row)];
+    this.#set({ ...this.#baseline.get(row), ...part }, isTold, isRecent);
   }
 
   /** A new file is like that. `isTold`: what led to it was told. */
@@ -143,6 +154,12 @@ export class KnownFiles {
   /** {@linkcode beginWalk}. */
   forgetUnseen(): void {
     this.#baseline.forgetUnseen();
+  }
+
+  #set(file: FileMetadata, isTold: boolean, isRecent: boolean): void {
+    const row = this.#baseline.set(file);
+    this.#baseline.setTold(row, isTold);
+    this.#baseline.setRecent(row, isRecent);
   }
 
   #isRoot(path: Uint8Array): boolean {

@@ -34,6 +34,7 @@ const WIDTH = NAME + 1;
 const HAS_XFLAGS = 0x1;
 const TOLD = 0x2;
 const SEEN = 0x4;
+const RECENT = 0x8;
 
 /** Extended attributes that cannot be listed, and none. */
 const UNKNOWN = 0;
@@ -128,8 +129,17 @@ export class Baseline {
 
   /** Notes {@linkcode isTold}. */
   setTold(row: number, isTold: boolean): void {
-    const { flags } = this.#columns;
-    flags[row] = isTold ? flags[row]! | TOLD : flags[row]! & ~TOLD;
+    this.#setFlag(row, TOLD, isTold);
+  }
+
+  /** Whether the file was read so soon after it had changed that another change may have the same time. */
+  isRecent(row: number): boolean {
+    return (this.#columns.flags[row]! & RECENT) !== 0;
+  }
+
+  /** Notes {@linkcode isRecent}. */
+  setRecent(row: number, isRecent: boolean): void {
+    this.#setFlag(row, RECENT, isRecent);
   }
 
   /** A hash of the name under which the file was last met. */
@@ -150,8 +160,7 @@ export class Baseline {
 
   /** A walk has met the file. */
   setSeen(row: number): void {
-    const { flags } = this.#columns;
-    flags[row] = flags[row]! | SEEN;
+    this.#setFlag(row, SEEN, true);
   }
 
   /** Forgets the files that were neither met nor noted since {@linkcode beginWalk}. */
@@ -160,6 +169,11 @@ export class Baseline {
     for (let row = 0; row < this.#used; row++) {
       if (inode[row] !== 0 && (flags[row]! & SEEN) === 0) this.#remove(row);
     }
+  }
+
+  #setFlag(row: number, flag: number, isSet: boolean): void {
+    const { flags } = this.#columns;
+    flags[row] = isSet ? flags[row]! | flag : flags[row]! & ~flag;
   }
 
   #row(device: number, inode: number): number {
