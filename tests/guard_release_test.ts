@@ -439,8 +439,8 @@ test("rules go on while the main thread is blocked", settings, async () => {
     const { events } = tell(gate);
     await gate.ready;
     use(300);
-    const end = performance.now() + 3_000;
-    while (performance.now() < end) continue;
+    const end = performance.now() + 20_000;
+    while (used().length < 300 && performance.now() < end) continue;
     const during = used().length;
     await until(() => events.length === 300);
     await gate.close();
@@ -455,7 +455,8 @@ test(
   settings,
   async () => {
     using scene = new Scene();
-    const told = await scene.answer<Record<string, number>>(`
+    const told = await scene.answer<Record<string, number>>(
+      `
     const gate = guard(root, { timeout: 60_000, rules: [{ verdict: "deny" }] });
     const { events } = tell(gate);
     await gate.ready;
@@ -468,7 +469,9 @@ test(
     await until(() => told() + counted() >= 20_000);
     await gate.close();
     answer({ denied, unlogged, told: told(), counted: counted() });
-  `);
+  `,
+      { deadline: 100_000 },
+    );
     assert.equal(told["denied"], 20_000);
     assert.equal(told["told"]! + told["counted"]!, 20_000);
     assert.equal(told["counted"], told["unlogged"]);

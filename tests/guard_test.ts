@@ -290,7 +290,7 @@ for (const type of ["ext4", "xfs", "btrfs"] as const) {
       },
       rules: [],
     });
-    if (!hasPreContent) return assert.rejects(gate.ready, UnsupportedError);
+    if (!hasPreContent) return await assert.rejects(gate.ready, UnsupportedError);
     await gate.ready;
     assert.equal(await files.try("open", path), "0");
     assert.deepEqual(asked, []);
