@@ -219,9 +219,9 @@ export const OPERATIONS: readonly Operation[] = [
   operation("setflags-a", "file", sets({ flags: "" }), { ...ROOT, ...FLAGS, first: "setflags+a" }),
   operation("setflags+d", "file", sets({ flags: "d" }), FLAGS),
   operation("setflags-d", "file", sets({ flags: "" }), { ...FLAGS, first: "setflags+d" }),
+  operation("fssetxattr-nodump", "file", sets({ flags: "d" }), FLAGS),
   operation("setflags+A", "file", sets({ flags: "A" }), FLAGS),
   operation("setflags-A", "file", sets({ flags: "" }), { ...FLAGS, first: "setflags+A" }),
-  operation("fssetxattr-nodump", "file", sets({ flags: "d" }), FLAGS),
   operation("fssetxattr-noatime", "file", sets({ flags: "A" }), FLAGS),
   operation("fssetxattr-project", "file", sets({ project: 7 }), {
     lacking: { tmpfs: NEVER, ext4: NEVER, btrfs: NEVER }, // ext4 as it is made without options

@@ -6,6 +6,7 @@
 
 import type { Actor } from "../classify/event.ts";
 import type { WatchOptions } from "../mod.ts";
+import type { Version } from "./kernel.ts";
 
 /** The ways to watch of which that is known. */
 export type Way = "fanotify" | "fanotify + audit" | "inotify" | "inotify + audit";
@@ -33,6 +34,8 @@ export interface Row {
   readonly told: readonly string[];
   /** Whoever did it, by the way of watching. */
   readonly known: Readonly<Record<Way, Known>>;
+  /** What was known before a version of Linux. */
+  readonly before?: readonly [Version, Row["known"]];
   /** What nobody is told who tries it without the right to; else `access.failed` with audit. */
   readonly isRefusalUntold?: true;
 }
@@ -105,13 +108,16 @@ function row(
   operations: string,
   told: readonly string[],
   known: Row["known"] = BY_PATH,
-  details: Pick<Row, "isRefusalUntold"> = {},
+  details: Pick<Row, "before" | "isRefusalUntold"> = {},
 ): Row {
   return { what, calls, operations: operations.split(" "), told, known, ...details };
 }
 
 const metadata = (what: string, change: string) => [`modify.metadata.${what} path ${change}`];
 const UNNAMED = { isRefusalUntold: true } as const;
+
+/** What can be read by path since there is file_getattr(2). */
+const FILE_GETATTR: Pick<Row, "before"> = { before: [[6, 17], UNTOLD] };
 
 /** All operations, each once. */
 export const ROWS: readonly Row[] = [
@@ -123,9 +129,12 @@ export const ROWS: readonly Row[] = [
   row(TIMES_FD, "utimensat-fd", metadata("times", `${OLD_TIMES} -> ${NEW_TIMES}`), NOT_AUDITED),
   row(
     XATTR,
-    "setxattr lsetxattr fsetxattr setxattrat io_uring-fsetxattr",
+    "setxattr lsetxattr fsetxattr setxattrat",
     metadata("xattr", "added user.sentinode"),
   ),
+  row(XATTR, "io_uring-fsetxattr", metadata("xattr", "added user.sentinode"), BY_PATH, {
+    before: [[6, 13], NOT_AUDITED],
+  }),
   row(
     XATTR,
     "removexattr lremovexattr fremovexattr removexattrat",
@@ -163,13 +172,15 @@ export const ROWS: readonly Row[] = [
     "setflags+A fssetxattr-noatime",
     metadata("flags", "- -> noatime"),
     WHEN_CLOSED,
+    FILE_GETATTR,
   ),
-  row(FLAGS, "setflags-A", metadata("flags", "noatime -> -"), WHEN_CLOSED),
+  row(FLAGS, "setflags-A", metadata("flags", "noatime -> -"), WHEN_CLOSED, FILE_GETATTR),
   row(
     FLAGS,
     "fssetxattr-project",
     metadata("flags", "- project 0 -> - project 7"),
     WHEN_CLOSED,
+    FILE_GETATTR,
   ),
   row(FLAGS_PATH, "file_setattr", metadata("flags", "- -> nodump"), AUDIT_ALONE),
   row(LINK, "link linkat io_uring-linkat", [

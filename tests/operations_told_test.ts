@@ -14,6 +14,7 @@ import { watch, type WatchEvent } from "../mod.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
 import { Filesystem, whyNot } from "./filesystem.ts";
+import { isSince } from "./kernel.ts";
 import {
   FILESYSTEMS,
   isPossible,
@@ -100,9 +101,9 @@ function lineOf(event: WatchEvent, directory: string, pid: number): string {
 
 /** What has to be told of an operation. */
 function expected(operation: Operation, way: Way, owner: number): string[] {
-  const { told, known, isRefusalUntold } = ROWS.find(({ operations }) =>
-    operations.includes(operation.name)
-  )!;
+  const row = ROWS.find(({ operations }) => operations.includes(operation.name))!;
+  const { told, before, isRefusalUntold } = row;
+  const known = before !== undefined && !isSince(before[0]) ? before[1] : row.known;
   const isRefused = operation.needsRoot && owner !== 0;
   if (isRefused) {
     const isTold = way.endsWith("audit") && isRefusalUntold !== true;
