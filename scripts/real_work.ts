@@ -26,8 +26,8 @@ import { Observer, Sentinel, within } from "./real_work/observer.ts";
 import { isRoot, moduleCommand, runAsNobody } from "./real_work/process.ts";
 import {
   type Expectation,
-  missing,
   type Place,
+  whyNot,
   type Workload,
   WORKLOADS,
 } from "./real_work/workloads.ts";
@@ -60,8 +60,8 @@ export async function realWork(
   backend: BackendName,
   saves: Saves = {},
 ): Promise<Outcome> {
-  const absent = missing(workload);
-  if (absent.length > 0) return skipped(workload, `${absent.join(", ")} not installed`);
+  const why = whyNot(workload);
+  if (why !== false) return skipped(workload, why);
   const base = realpathSync(mkdtempSync(join(tmpdir(), "sentinode-work-")));
   const place: Place = {
     tree: join(base, "tree"),

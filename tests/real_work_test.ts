@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { type Outcome, realWork, realWorkAsNobody } from "../scripts/real_work.ts";
 import { isInstalled, isRoot } from "../scripts/real_work/process.ts";
-import { missing, WORKLOADS } from "../scripts/real_work/workloads.ts";
+import { whyNot, WORKLOADS } from "../scripts/real_work/workloads.ts";
 
 /** What has to have watched, so that no backend is tested in the name of another. */
 const BY = {
@@ -23,12 +23,7 @@ function check({ by, events, differences }: Outcome, expected: string): void {
 
 for (const backend of ["fanotify", "inotify"] as const) {
   for (const workload of WORKLOADS) {
-    const absent = missing(workload);
-    const skip = !isRoot
-      ? "needs root"
-      : absent.length > 0
-      ? `${absent.join(", ")} not installed`
-      : false;
+    const skip = isRoot ? whyNot(workload) : "needs root";
     test(`root, ${backend}: ${workload.name}`, { skip, timeout: 300_000 }, async () => {
       check(await realWork(workload, backend), BY.root[backend]);
     });
@@ -48,12 +43,7 @@ for (const backend of ["fanotify", "inotify"] as const) {
     for (const outcome of all) outcomes.set(outcome.workload, outcome);
   };
   for (const workload of WORKLOADS) {
-    const absent = missing(workload);
-    const skip = isRoot && !isInstalled("setpriv")
-      ? "setpriv is not installed"
-      : absent.length > 0
-      ? `${absent.join(", ")} not installed`
-      : false;
+    const skip = isRoot && !isInstalled("setpriv") ? "setpriv is not installed" : whyNot(workload);
     test(`nobody, ${backend}: ${workload.name}`, { skip, timeout: 300_000 }, async () => {
       await (work ??= workAll());
       const outcome = outcomes.get(workload.name);

@@ -14,6 +14,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { type Command, isInstalled, succeed } from "./process.ts";
 
@@ -47,6 +48,8 @@ export interface Workload {
   readonly name: string;
   /** The programs that it takes. */
   readonly needs: readonly string[];
+  /** Whether it fetches something. */
+  readonly isRemote?: true;
   /** What is done before anybody watches. */
   prepare?(place: Place): Promise<void> | void;
   /** Does the work; `settled` waits until what was done before it has been reported. */
@@ -163,6 +166,7 @@ const checkout: Workload = {
 const install: Workload = {
   name: "npm install",
   needs: ["npm"],
+  isRemote: true,
   prepare({ tree }) {
     const dependencies = { chokidar: "3", express: "4" };
     writeFileSync(join(tree, "package.json"), JSON.stringify({ private: true, dependencies }));
@@ -337,7 +341,13 @@ export const WORKLOADS: readonly Workload[] = [
   synchronize,
 ];
 
-/** Those of its programs that are not installed. */
-export function missing({ needs }: Workload): string[] {
-  return needs.filter((program) => !isInstalled(program));
+/** Why it cannot be done here; false where it can. */
+export function whyNot({ needs, isRemote }: Workload): string | false {
+  const absent = needs.filter((program) => !isInstalled(program));
+  if (absent.length > 0) return `${absent.join(", ")} not installed`;
+  return isRemote === true && !hasNetwork() && "there is no network";
+}
+
+function hasNetwork(): boolean {
+  return Object.values(networkInterfaces()).some((all) => all!.some(({ internal }) => !internal));
 }
