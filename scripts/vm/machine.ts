@@ -5,6 +5,9 @@
  * fast as outside but for system calls and page faults. Measured against qemu without KVM: abi_test takes 19 s in place of
  * 45, audit_details_test 2 s in place of 12, arming_test 16 s in place of 172.
  *
+ * Each run of pages of a process in it is a mapping of a process of the host, which may have `vm.max_map_count` of them,
+ * 65,530 by default: that are 256 MiB at worst. One that needs more gets SIGSEGV, and the kernel says why.
+ *
  * @module
  */
 
