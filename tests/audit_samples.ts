@@ -19,6 +19,7 @@ import {
 import { basename, join } from "node:path";
 import process from "node:process";
 import { CACHE } from "../scripts/cache.ts";
+import { hasNetwork } from "../scripts/network.ts";
 
 /** Source packages, and the files in them that are logs. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
@@ -35,25 +36,31 @@ const RELEASES = ["bookworm", "trixie", "sid"];
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/** Why there are no samples here; false where they can be had. */
-export const noSamples: string | false = spawnSync("apt-get", ["--version"]).status === 0
-  ? false
-  : "needs apt-get, for the source packages that have logs";
+const SAMPLES = join(CACHE, "audit-samples");
+
+/** Why there are no samples here; false where they are, or can be had. */
+export const noSamples: string | false = whyNone();
+
+function whyNone(): string | false {
+  if (Object.keys(PACKAGES).every((name) => existsSync(join(SAMPLES, name)))) return false;
+  if (!hasNetwork()) return "needs a network, for the logs that are fetched";
+  const hasApt = spawnSync("apt-get", ["--version"]).status === 0;
+  return !hasApt && "needs apt-get, for the source packages that have logs";
+}
 
 /** The files of a package by their names, fetched where the cache has none. Throws where they cannot be had. */
 export function sampleFiles(name: keyof typeof PACKAGES & string): Map<string, Uint8Array> {
-  const cache = join(CACHE, "audit-samples");
-  const directory = join(cache, name);
-  if (!existsSync(directory)) fetch(name, cache, directory);
+  const directory = join(SAMPLES, name);
+  if (!existsSync(directory)) fetch(name, directory);
   return new Map(
     readdirSync(directory).sort().map((file) => [file, readFileSync(join(directory, file))]),
   );
 }
 
-function fetch(name: string, cache: string, directory: string): void {
-  mkdirSync(cache, { recursive: true });
+function fetch(name: string, directory: string): void {
+  mkdirSync(SAMPLES, { recursive: true });
   // Both runtimes' tests may fetch at once: each in a directory of its own.
-  const work = mkdtempSync(join(cache, "fetch-"));
+  const work = mkdtempSync(join(SAMPLES, "fetch-"));
   try {
     const [mirror = "", release = ""] = run("apt-get", [
       "indextargets",

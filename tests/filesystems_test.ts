@@ -37,9 +37,17 @@ const GAPS: Readonly<Partial<Record<FilesystemType, string>>> = {
     'the kernel announces no changes that are made on the other side of fuse; use backend: "poll"',
 };
 
-/** Whether fanotify refuses the type, so that `auto` takes inotify: one without an fsid of its own, before Linux 6.8. */
+/** What has no fsid, or that of another, which fanotify refuses before Linux 6.8. */
+const WITHOUT_FSID: readonly FilesystemType[] = [
+  "btrfs subvolume",
+  "btrfs snapshot",
+  "overlay",
+  "fuse",
+];
+
+/** Whether fanotify refuses the type, so that `auto` takes inotify. */
 function isRefused(type: FilesystemType): boolean {
-  return MARKS[type] === "inode" && !isSince([6, 8]);
+  return WITHOUT_FSID.includes(type) && !isSince([6, 8]);
 }
 
 function skipOf(types: readonly FilesystemType[], way: Way | "fanotify"): string | false {

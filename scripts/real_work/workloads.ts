@@ -14,8 +14,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { hasNetwork } from "../network.ts";
 import { type Command, isInstalled, succeed } from "./process.ts";
 
 /** Where a workload happens; all three are on one filesystem. */
@@ -346,8 +346,4 @@ export function whyNot({ needs, isRemote }: Workload): string | false {
   const absent = needs.filter((program) => !isInstalled(program));
   if (absent.length > 0) return `${absent.join(", ")} not installed`;
   return isRemote === true && !hasNetwork() && "there is no network";
-}
-
-function hasNetwork(): boolean {
-  return Object.values(networkInterfaces()).some((all) => all!.some(({ internal }) => !internal));
 }
