@@ -11,6 +11,7 @@ import { watch, type Watcher, type WatchEvent, type WatchOptions } from "../mod.
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { Audited, whyUnaudited } from "./audited.ts";
 import { Held } from "./command_line.ts";
+import { isUserMode } from "./kernel.ts";
 import {
   isDeno,
   moduleFile,
@@ -84,7 +85,8 @@ test("several writers: events have the order that they have without audit", NEED
   const events = await within(withAudit, "the end");
   assert.deepEqual(events.map(deedOf), (await within(without, "the end")).map(deedOf));
   assert.equal(events.length, 8 * 40 * 3);
-  assert.ok(countRight(events) > 0);
+  const count = countRight(events);
+  assert.ok(count > 0 || isUserMode, "slow audit comes too late for all");
 });
 
 // Fewer than the kernel queues, for what is lost is lost, whoever runs first.

@@ -133,7 +133,7 @@ export class Watched implements AsyncDisposable {
     const observer = this.#observer!;
     const lines = () => this.lines();
     await observer.until(() => lines().includes(line), line).catch((error) => {
-      throw new Error(`${error.message}; told were ${lines()}`);
+      throw new Error(`${error.message}; told were ${JSON.stringify(observer.events)}`);
     });
     const told = lines();
     this.all.push(...observer.events.splice(0));

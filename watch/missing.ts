@@ -115,7 +115,9 @@ class LastingSession extends CompositeSession implements HubSession, Walker {
     this.#looking ??= this.#lookUntilUnchanged();
   }
 
+  /** A refusal is believed when it comes twice: the first may be of a moment in between, or an errno that was misread. */
   async #lookUntilUnchanged(): Promise<void> {
+    let doubted: string | undefined;
     while (this.#isChanged && this.isOpen) {
       this.#isChanged = false;
       try {
@@ -124,6 +126,11 @@ class LastingSession extends CompositeSession implements HubSession, Walker {
       } catch (error) {
         if (!(error instanceof SystemError)) return this.sink.fail(error);
         if (this.#failure === error.message || !this.isOpen) continue;
+        if (doubted !== error.message) {
+          doubted = error.message;
+          this.#isChanged = true;
+          continue;
+        }
         this.#failure = error.message;
         this.sink.lost(this.#path, error.message);
       }

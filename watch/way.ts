@@ -215,7 +215,9 @@ export function isMissing(error: unknown): boolean {
 export function identityOf(libc: Libc, directory: string): string | undefined {
   const fd = libc.open(cString(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (fd < 0) {
-    const error = systemError(libc, `watch ${directory}`, { syscall: "open", path: directory });
+    const errno = libc.errno(); // at once
+    const init = { errno, syscall: "open", path: directory };
+    const error = systemError(libc, `watch ${directory}`, init);
     if (isMissing(error)) return undefined;
     throw error;
   }
