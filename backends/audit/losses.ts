@@ -19,8 +19,9 @@ export interface AuditLosses {
   /** Events whose serial numbers are missing between others. */
   readonly serials: number;
   /**
-   * Records that are missing in events that were told. While this process is the daemon they are of those that `kernel`
-   * counts, and all others of those are an event each, which has no serial number either.
+   * Records that are missing in events that were told; of one that was told just now its last may be still on its way. While
+   * this process is the daemon they are of those that `kernel` counts, and all others of those are an event each, which has
+   * no serial number either.
    */
   readonly parts: number;
   /** How often the kernel gave this process up as its daemon, without a count of what was lost. */
