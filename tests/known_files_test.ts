@@ -64,6 +64,14 @@ test("a part that is noted leaves the rest in doubt, or not", () => {
   }
 });
 
+test("what nobody was told of is looked at again, also where its time is that of what was before", () => {
+  using known = new Known();
+  known.note(true, 3000);
+  assert.equal(known.files.isSame(known.bytes, false), true);
+  known.files.revert(known.files.read(known.bytes, false)!);
+  assert.equal(known.files.isSame(known.bytes, false), false);
+});
+
 test("a change that was told stays told until there is another", () => {
   using known = new Known();
   const isTold = () => known.files.seen(known.files.read(known.bytes, false)!, known.bytes)!.isTold;

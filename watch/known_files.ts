@@ -120,6 +120,11 @@ export class KnownFiles {
     this.#set({ ...this.#baseline.get(row), ...part }, isTold, isRecent);
   }
 
+  /** Notes that nobody knows what became of a file since it was like that, so that it is looked at again in any case. */
+  revert(file: FileMetadata): void {
+    this.#set(file, true, true);
+  }
+
   /** A new file is like that. `isTold`: what led to it was told. */
   learn(file: FileMetadata, path: Uint8Array, isTold: boolean): void {
     this.note(file, isTold);

@@ -151,7 +151,7 @@ export class MetadataStage {
   dropped(events: readonly FileEvent[]): void {
     for (const event of events.toReversed()) {
       const before = this.#before.get(event);
-      if (before !== undefined) this.#files.note(before, true);
+      if (before !== undefined) this.#files.revert(before);
     }
   }
 
