@@ -136,7 +136,8 @@ test("what is remembered of one operation says nothing of another", on("tmpfs"),
   });
   await gate.ready;
   for (let i = 0; i < 3; i++) {
-    assert.equal(await files.try("read", path), "EPERM");
+    const got = await files.try("read", path);
+    assert.equal(got, "EPERM", `${i} ${JSON.stringify(gate.stats())}`);
     await until(() => gate.stats().remembered === 1);
   }
   assert.equal(asked(gate), 4);
