@@ -100,6 +100,7 @@ const STATES: Readonly<Record<string, string>> = {
   EPERM: "not permitted",
   ENOENT: "no such file or directory",
   ENOTDIR: "not a directory",
+  EISDIR: "it is a directory",
   ELOOP: "too many symbolic links",
   ENAMETOOLONG: "the name is too long",
   ENOSPC: "the limit of watches is used up",

@@ -15,6 +15,7 @@ import {
   O_CREAT,
   O_DIRECTORY,
   O_NOFOLLOW,
+  O_PATH,
   O_RDONLY,
   O_TRUNC,
   O_WRONLY,
@@ -76,6 +77,15 @@ export function fileStatus(
       }
       : {}),
   };
+}
+
+/** The status of what a path leads to, through symlinks; undefined (and errno) where that is nothing. */
+export function statusBehind(libc: Libc, path: Uint8Array<ArrayBuffer>): FileStatus | undefined {
+  const fd = libc.open(path, O_PATH | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  const status = fileStatus(libc, cString(""), fd);
+  libc.close(fd);
+  return status;
 }
 
 /** The type of a file of that `st_mode`. */

@@ -17,7 +17,8 @@ import {
   UnsupportedError,
   WatchLimitError,
 } from "../ffi/errno.ts";
-import { fileStatus, pathOfFd, readText } from "../ffi/file.ts";
+import { fileStatus, pathOfFd, statusBehind } from "../ffi/file.ts";
+import { EISDIR } from "../ffi/abi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
@@ -273,7 +274,7 @@ export class Guard extends EventStream {
       ? { mask: this.#mask, directories, files, ignoredTypes: ignoreFilesystems }
       : undefined;
     return {
-      group: { fd: group.fd, flags: group.flags },
+      group: { fd: group.fd, probe: group.probe, flags: group.flags },
       wake: this.#wake,
       files: this.#files,
       memory: this.#shared.buffer,
@@ -449,14 +450,26 @@ export class Guard extends EventStream {
   ignore(path: string | URL): void {
     const { libc, group } = this.#opened();
     const shown = absolutePath(libc, path);
-    if (group.ignore(cString(shown), this.#mask, true)) return;
+    const file = cString(shown);
+    if (statusBehind(libc, file)?.type === "directory") {
+      const hint = "a rule with its path and /** allows what is in it";
+      const init = { errno: EISDIR, syscall: "fanotify_mark", path: shown, hint };
+      throw systemError(libc, `ignore ${shown}`, init);
+    }
+    if (group.ignore(file, this.#mask, true)) return;
     throw systemError(libc, `ignore ${shown}`, { syscall: "fanotify_mark", path: shown });
   }
 
   /** Asks about a file again that was ignored, or allowed with `cache`; whether it was. */
   forget(path: string | URL): boolean {
     const { libc, group } = this.#opened();
-    return group.unignore(cString(absolutePath(libc, path)), this.#mask);
+    const file = cString(absolutePath(libc, path));
+    const inode = statusBehind(libc, file)?.inode;
+    const count = () => group.ignored().filter((ino) => ino === inode).length;
+    const before = count();
+    if (before === 0) return false;
+    group.unignore(file, this.#mask);
+    return count() < before;
   }
 
   #opened(): { libc: Libc; group: PermissionGroup } {
@@ -497,19 +510,12 @@ export class Guard extends EventStream {
       waiting: [...this.#requests.keys()].filter((request) => request.isWaiting).length,
       mostWaiting: own.mostWaiting,
       cached: count("cached") + own.cached,
-      remembered: this.#remembered(),
+      remembered: this.#isOver ? 0 : this.#group?.ignored().length ?? 0,
       unlogged: count("unlogged") + this.#queue.stats.dropped,
       mask: this.#mask,
       marks: count("marks") + own.marks,
       unguarded: count("unguarded"),
     };
-  }
-
-  /** Marks with an ignore mask, as proc_pid_fdinfo(5) lists them. */
-  #remembered(): number {
-    if (this.#libc === undefined || this.#group === undefined || this.#isOver) return 0;
-    const info = readText(this.#libc, `/proc/self/fdinfo/${this.#group.fd}`) ?? "";
-    return [...info.matchAll(/^fanotify ino:.* ignored_mask:(?!0 )/gm)].length;
   }
 
   // --- the end ---

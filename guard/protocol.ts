@@ -13,7 +13,7 @@ import type { Rule } from "./rules.ts";
 
 /** What the responder is to do. */
 export interface Orders {
-  readonly group: { readonly fd: number; readonly flags: number };
+  readonly group: { readonly fd: number; readonly probe: number; readonly flags: number };
   /** An eventfd that wakes it. */
   readonly wake: number;
   /** The directory of the open files, for their paths. */

@@ -125,7 +125,8 @@ export class Responder {
     this.#orders = orders;
     this.#report = report;
     this.#shared = new SharedMemory(orders.memory);
-    this.#group = new PermissionGroup(libc, orders.group.fd, orders.group.flags);
+    const { fd, probe, flags } = orders.group;
+    this.#group = new PermissionGroup(libc, fd, probe, flags);
     this.#files = new OpenFiles(libc, orders.files);
     this.#rules = new RuleSet(orders.rules, orders.roots);
     this.#clock = new Clock(orders.now);

@@ -5,7 +5,7 @@ import { appendFileSync, closeSync, openSync, renameSync, writeFileSync } from "
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import test from "node:test";
-import { type Cache, type Guard, guard, type GuardOptions } from "../mod.ts";
+import { type Cache, type Guard, guard, type GuardOptions, type Operation } from "../mod.ts";
 import type { FilesystemType } from "./filesystem.ts";
 import { Guarded, Told, whyUnguarded } from "./guarded.ts";
 import { until } from "./runtime.ts";
@@ -145,6 +145,111 @@ test("what is remembered of one operation says nothing of another", on("tmpfs"),
   assert.equal(await files.try("open", path), "0");
   assert.equal(asked(gate), 5);
 });
+
+for (const first of ["open", "read"] as const) {
+  test(
+    `${first} is remembered until it is modified where the other one is for good`,
+    on("tmpfs"),
+    async () => {
+      using files = new Guarded();
+      const path = await settled(files.file("file"));
+      const cacheOf = (operation: Operation) => operation === first ? "until-modified" : "always";
+      await using gate = guard(files.path, {
+        on: ["open", "read"],
+        rules: (["open", "read"] as const).map((operation) => ({
+          operation,
+          verdict: "allow",
+          cache: cacheOf(operation),
+        })),
+      });
+      const seen = new Told(gate);
+      await gate.ready;
+      const uses = async () => {
+        const before = seen.events.length;
+        assert.equal(await files.try("read", path), "0");
+        await until(() => gate.stats().remembered === 1 && seen.events.length === asked(gate));
+        return seen.events.slice(before).map(({ kind }) => kind);
+      };
+      assert.deepEqual(await uses(), ["access.open", "access.read"]);
+      for (let i = 0; i < 2; i++) {
+        // Of a file of which something is remembered for good, nothing else is until it is modified.
+        assert.deepEqual(await uses(), [`access.${first}`]);
+        appendFileSync(path, "more");
+        await settled(path);
+      }
+    },
+  );
+}
+
+test("a directory is not ignored", on("tmpfs"), async () => {
+  using files = new Guarded();
+  await using gate = guard(files.path);
+  await gate.ready;
+  assert.throws(() => gate.ignore(files.path), {
+    code: "EISDIR",
+    message: `Cannot ignore ${files.path}: it is a directory (EISDIR)`,
+    hint: "a rule with its path and /** allows what is in it",
+  });
+});
+
+/** Opens a file and reads from it, again and again; how often that was let pass. */
+const READER = `
+my ($path, $count) = @ARGV;
+my $passed = 0;
+for (1..$count) {
+  open(my $file, "<", $path) or die "open: $!";
+  $passed++ if defined sysread($file, my $byte, 1);
+}
+print $passed;
+`;
+
+/** What a guard does to the marks of a file that is read, and what else is done meanwhile. */
+const CHANGES: Readonly<
+  Record<string, readonly [GuardOptions, (path: string, gate: Guard) => void]>
+> = {
+  "remembered until it is modified": [
+    {
+      rules: [{ operation: "open", verdict: "allow", cache: "until-modified" }, {
+        verdict: "deny",
+      }],
+    },
+    (path) => appendFileSync(path, "more"),
+  ],
+  "remembered for good, and forgotten": [
+    { rules: [{ operation: "open", verdict: "allow", cache: "always" }, { verdict: "deny" }] },
+    (path, gate) => void gate.forget(path),
+  ],
+  "looked at for writers": [
+    {
+      decide(request) {
+        assert.equal(request.isOpenForWriting, false);
+        return request.operation === "open" ? "allow" : "deny";
+      },
+    },
+    () => {},
+  ],
+};
+
+for (const [what, [options, change]] of Object.entries(CHANGES)) {
+  test(`no denied read of a file passes while it is ${what}`, on("tmpfs"), async () => {
+    using files = new Guarded();
+    const path = files.file("file");
+    await using gate = guard(files.path, { on: ["open", "read"], ...options });
+    await gate.ready;
+    const changing = setInterval(() => {
+      for (let i = 0; i < 20; i++) change(path, gate);
+    });
+    try {
+      const { stdout, stderr } = await files.run("perl", "-e", READER, path, "5000");
+
+      assert.deepEqual({ stdout, stderr }, { stdout: "0", stderr: "" });
+    } finally {
+      clearInterval(changing);
+    }
+
+    assert.equal(gate.stats().denied, 5000);
+  });
+}
 
 for (const scope of ["tree", "filesystem"] as const) {
   test(

@@ -7,10 +7,9 @@
 import { posix } from "node:path";
 import type { Coverage } from "../backends/backend.ts";
 import type { EventInit, FileEvent } from "../classify/event.ts";
-import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
 import { deferred } from "../ffi/deferred.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { fileStatus } from "../ffi/file.ts";
+import { fileStatus, statusBehind } from "../ffi/file.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import { CompositeSession } from "./composite_session.ts";
@@ -231,7 +230,7 @@ class LastingSession extends CompositeSession implements HubSession, Walker {
   async #followLink(isFirst: boolean): Promise<void> {
     const libc = this.#libc;
     const own = fileStatus(libc, cString(this.#path));
-    const led = own?.type === "symlink" ? statusBehind(libc, this.#path) : undefined;
+    const led = own?.type === "symlink" ? statusBehind(libc, cString(this.#path)) : undefined;
     const identity = led && `${own!.inode} ${led.device} ${led.inode}`;
     const known = this.#through;
     if (known !== undefined && (known.isGone || known.identity !== identity)) {
@@ -341,13 +340,4 @@ function before(sink: FeedSink, tell: (events: readonly EventInit[]) => void): F
     order: sink.order,
     fail: (error) => sink.fail(error),
   };
-}
-
-/** The status of what a symlink leads to; undefined where that is nothing. */
-function statusBehind(libc: Libc, path: string): ReturnType<typeof fileStatus> {
-  const fd = libc.open(cString(path), O_PATH | O_CLOEXEC, 0);
-  if (fd < 0) return undefined;
-  const status = fileStatus(libc, cString(""), fd);
-  libc.close(fd);
-  return status;
 }
