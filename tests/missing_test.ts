@@ -110,6 +110,34 @@ for (const [name, way] of WAYS) {
     }
   });
 
+  test(`${name}: a parent is moved in while much else is still to be read`, async () => {
+    using ground = new Ground();
+    const { path: root } = ground;
+    for (const path of ["a/b/c", "other"]) mkdirSync(join(root, path), { recursive: true });
+    touch(join(root, "a/b/c/f"));
+    await using busy = await Watched.open(root, "other", { ...way, events: ["rename"] });
+    await using watched = await Watched.open(root, "a/b/c", waiting);
+    for (let round = 0; round < 5; round++) {
+      renameSync(join(root, "a"), join(root, `x${round}`));
+      assert.deepEqual(await watched.upTo("rename.out a/b/c"), ["rename.out a/b/c"]);
+      mkdirSync(join(root, "a"));
+      for (let i = 0; i < 3000; i++) touch(join(root, `other/${round} ${i}`));
+      renameSync(join(root, `x${round}/b`), join(root, "a/b"));
+      assert.deepEqual(
+        await watched.upTo("create.file a/b/c/f"),
+        ["create.directory a/b/c", "create.file a/b/c/f"],
+      );
+      touch(join(root, `a/b/c/${round}`));
+      assert.deepEqual(
+        await watched.upTo(`create.file a/b/c/${round}`),
+        [`create.file a/b/c/${round}`],
+      );
+      rmSync(join(root, `a/b/c/${round}`));
+      await watched.upTo(`remove a/b/c/${round}`);
+    }
+    assert.equal(busy.observer.events.length, 0);
+  });
+
   test(`${name}: it and its parents are removed and made again`, async () => {
     using ground = new Ground();
     const { path: root } = ground;

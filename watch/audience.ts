@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type DirectoryNode, DirectoryTree } from "../backends/tree.ts";
+import { type DirectoryNode, DirectoryTree, isWithin } from "../backends/tree.ts";
 import { cString } from "../ffi/text.ts";
 import type { ExchangeHalf, Feed } from "./feed.ts";
 import { Hub } from "./hub.ts";
@@ -217,15 +217,22 @@ export abstract class AudienceHub<Mark> extends Hub<Node<Mark>> {
     this.tree.epoch++;
   }
 
+  /** Whether a directory is a target, or one is below it. */
+  protected holdsTarget(node: Node<Mark>): boolean {
+    return this.tree.subtree(node).some(({ tag }) => tag.anchors.length > 0);
+  }
+
   /** Notes how the path of the node differs from the user's spelling. */
   #respell(feed: Feed, node: Node<Mark>): void {
     const path = this.tree.path(node);
     feed.canonical = path === feed.directory ? undefined : path;
   }
 
-  /** Nodes were linked to parents that were not known before. */
-  protected relinked(): void {
-    for (const [feed, home] of this.homes) this.#respell(feed, home);
+  /** Nodes, or `top` alone, were linked to other parents, or to some that were not known before. */
+  protected relinked(top?: Node<Mark>): void {
+    for (const [feed, home] of this.homes) {
+      if (top === undefined || isWithin(home, top)) this.#respell(feed, home);
+    }
   }
 }
 

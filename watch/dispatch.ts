@@ -188,8 +188,14 @@ export abstract class DispatchHub<Mark> extends AudienceHub<Mark> {
     if (event !== undefined) this.#complete(feed, event, node, name, nameBytes, about);
   }
 
+  /** Whether the record in hand is of what happened before the target of `feed` was one. */
+  protected isBefore(_feed: Feed): boolean {
+    return false;
+  }
+
   /** The directory of a target has gone, and with it what the feed watches. */
   protected rootGone(feed: Feed, node: Node<Mark>, kind: Kind, about: Circumstances): void {
+    if (this.isBefore(feed)) return;
     if (feed.only === undefined) {
       const path = feed.canonical ?? feed.directory;
       const event = feed.event(kind, path, true, about);

@@ -202,9 +202,7 @@ export class FanotifyHub extends FanotifyTree {
   /** The kernel announces the end of a target that has a mark of its own. */
   #selfGone(node: Node<Mark>, bits: number, about: Circumstances): void {
     const kind = (bits & FAN_DELETE_SELF) !== 0 ? "remove.directory" : "rename.out";
-    for (const feed of [...node.tag.anchors]) {
-      if (!this.isBefore(feed)) this.rootGone(feed, node, kind, about);
-    }
+    for (const feed of [...node.tag.anchors]) this.rootGone(feed, node, kind, about);
   }
 
   /** The directory whose removal `record` announces is known no more. */
@@ -384,9 +382,11 @@ export class FanotifyHub extends FanotifyTree {
     if (child !== undefined) {
       this.#untangle(child, to?.directory);
       this.targetsMoved(child, about);
-      if (to === undefined) this.abandon(child);
-      else {
+      if (to === undefined) {
+        if (!this.holdsTarget(child)) this.abandon(child);
+      } else {
         this.tree.move(child, to.directory, to.name, to.nameBytes);
+        this.relinked(child); // to where targets in it were found already
         this.disarm(child);
       }
     }

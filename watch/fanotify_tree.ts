@@ -127,8 +127,7 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
     this.#anchoredAt.set(feed, this.readPosition);
   }
 
-  /** Whether the record in hand is of what happened to the target before it was one. */
-  protected isBefore(feed: Feed): boolean {
+  protected override isBefore(feed: Feed): boolean {
     return this.sequence < (this.#anchoredAt.get(feed) ?? 0);
   }
 
@@ -503,7 +502,7 @@ export abstract class FanotifyTree extends TreeHub<Mark> {
 
   /** Forgets a directory that is no target, and has none below it. */
   #forgetUnlessAbove(node: Node<Mark>): void {
-    for (const below of this.tree.subtree(node)) if (below.tag.anchors.length > 0) return;
+    if (this.holdsTarget(node)) return;
     this.tree.remove(node);
     this.table.delete(node.tag.mark!.key, 0);
   }
