@@ -18,18 +18,20 @@ import { readDirectory, readText } from "./file.ts";
 import { cString } from "./text.ts";
 
 /** Not by an import, which Deno would look for where this file is bundled with its twin. */
-const { dlopen, ptr, read } = process.getBuiltinModule("bun:ffi") as unknown as typeof FFI;
+const { dlopen, FFIType, ptr, read } = process.getBuiltinModule("bun:ffi") as unknown as typeof FFI;
 
-/** How Bun spells each C type. `i64` and `u64` come back as bigint: no silent loss of bits. */
+/** How Bun spells each C type. What has 64 bits is a number where that is exact, else a bigint: no silent loss of bits. */
 const TYPES = {
   i16: "i16",
   i32: "i32",
   u32: "u32",
   u64: "u64",
-  isize: "i64",
+  isize: FFIType.i64_fast,
   usize: "u64",
   buffer: "ptr",
-} as const satisfies Record<CType, FFI.FFIFunction["returns"]>;
+} satisfies Record<CType, FFI.FFIFunction["returns"]>;
+
+type Call = (...args: unknown[]) => number;
 
 /** Loads `name` and binds the symbol table to it; throws what `dlopen` throws. */
 export function load(name: string): Libc {
@@ -37,33 +39,20 @@ export function load(name: string): Libc {
   for (const [symbol, { parameters, result }] of Object.entries(SYMBOLS)) {
     table[symbol] = { args: parameters.map((type) => TYPES[type]), returns: TYPES[result] };
   }
-  // The table is built from SYMBOLS, so its functions are those of the port, with bigint where C has 64 bits.
-  const symbols = dlopen(name, table).symbols as unknown as LibcCalls;
   const errno = errnoOf(name);
-  const calls: LibcCalls = {
-    ...symbols,
-    read: (fd, buffer, count) => Number(symbols.read(fd, buffer, count)),
-    pread: (fd, buffer, count, offset) => Number(symbols.pread(fd, buffer, count, offset)),
-    write: (fd, buffer, count) => Number(symbols.write(fd, buffer, count)),
-    pwrite: (fd, buffer, count, offset) => Number(symbols.pwrite(fd, buffer, count, offset)),
-    readlink: (path, buffer, size) => Number(symbols.readlink(path, buffer, size)),
-    readlinkat: (dirfd, path, buffer, size) =>
-      Number(symbols.readlinkat(dirfd, path, buffer, size)),
-    getdents64: (fd, buffer, count) => Number(symbols.getdents64(fd, buffer, count)),
-    listxattr: (path, list, size) => Number(symbols.listxattr(path, list, size)),
-    llistxattr: (path, list, size) => Number(symbols.llistxattr(path, list, size)),
-    getxattr: (path, name, value, size) => Number(symbols.getxattr(path, name, value, size)),
-    lgetxattr: (path, name, value, size) => Number(symbols.lgetxattr(path, name, value, size)),
-    poll: (fds, count, timeout) => symbols.poll(fds, count, timeout),
-    sendto: (fd, buffer, count, flags, address, length) =>
-      Number(symbols.sendto(fd, buffer, count, flags, address, length)),
-    recvfrom: (fd, buffer, count, flags, address, length) =>
-      Number(symbols.recvfrom(fd, buffer, count, flags, address, length)),
-    syscall: (number, a, b, c, d, e) => Number(symbols.syscall(number, a, b, c, d, e)),
+  let failure = 0;
+  /** Notes errno right behind a call that fails: what the garbage collector frees since may close files, and set it anew. */
+  const noting = (call: Call): Call => (...args) => {
+    const result = call(...args);
+    if (result < 0) failure = errno();
+    return result;
   };
+  const symbols = Object.entries(dlopen(name, table).symbols as unknown as Record<string, Call>);
+  const calls = Object.fromEntries(symbols.map(([symbol, call]) => [symbol, noting(call)]));
   const libc: Libc = {
-    ...calls,
-    errno,
+    // The table is built from SYMBOLS, so its functions are those of the port.
+    ...calls as unknown as LibcCalls,
+    errno: () => failure,
     waiter: () => new LoopWaiter(libc),
     address,
     // A compiled program is the runtime too, where its environment says so.
