@@ -6,6 +6,7 @@
 
 import { setImmediate } from "node:timers";
 import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import type * as FFI from "bun:ffi";
 import type { Buffer, Libc, LibcCalls, Waiter } from "./port.ts";
 import { type CType, SYMBOLS } from "./symbols.ts";
@@ -73,6 +74,33 @@ function errnoOf(name: string): () => number {
   return () => read.i32(location, 0);
 }
 
+/** An io_context_t for one poll at a time; undefined where the kernel has none. */
+type PollContext = bigint | undefined;
+
+/** One that is not in use. */
+let spare: PollContext;
+
+function pollContext(libc: Libc): PollContext {
+  if (spare !== undefined) {
+    const context = spare;
+    spare = undefined;
+    return context;
+  }
+  const context = new BigUint64Array(new ArrayBuffer(8));
+  const isMade = libc.syscall(SYS_io_setup, 1, libc.address(context), 0, 0, 0) === 0;
+  return isMade ? context[0] : undefined;
+}
+
+/**
+ * Keeps the context for the next waiter: io_destroy(2) waits for RCU, 31 to 43 ms in which the event loop stands still
+ * (measured on 6.18). It is a page of memory, and goes with the process; threads that end sooner leave none.
+ */
+function giveBack(libc: Libc, context: PollContext): void {
+  if (context === undefined) return;
+  if (spare === undefined && isMainThread) spare = context;
+  else libc.syscall(SYS_io_destroy, context, 0, 0, 0, 0);
+}
+
 /** Where the kernel has no asynchronous poll (CONFIG_AIO=n, gVisor) the queue is looked at this often, in ms. */
 const LOOK_EVERY = 10;
 
@@ -86,13 +114,11 @@ class LoopWaiter implements Waiter {
   readonly #libc: Libc;
   readonly #signal: number;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #context: PollContext;
   // On explicit buffers: JavaScriptCore moves the bytes of a small array that has none when it is first given one.
-  readonly #context = new BigUint64Array(new ArrayBuffer(8));
   readonly #request = new Uint8Array(new ArrayBuffer(iocb.size));
   readonly #requests = new BigUint64Array(new ArrayBuffer(8));
   readonly #done = new Uint8Array(new ArrayBuffer(io_event.size));
-  readonly #usable: boolean;
-
   constructor(libc: Libc) {
     this.#libc = libc;
     this.#signal = libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -104,7 +130,7 @@ class LoopWaiter implements Waiter {
       throw systemError(libc, "wait for events", { syscall: "fcntl", errno: EMFILE });
     }
     this.#requests[0] = libc.address(this.#request);
-    this.#usable = libc.syscall(SYS_io_setup, 1, libc.address(this.#context), 0, 0, 0) === 0;
+    this.#context = pollContext(libc);
   }
 
   async wait(fd: number): Promise<void> {
@@ -114,10 +140,10 @@ class LoopWaiter implements Waiter {
     view.setBigUint64(iocb.aio_buf, BigInt(POLLIN), true);
     view.setUint32(iocb.aio_flags, IOCB_FLAG_RESFD, true);
     view.setUint32(iocb.aio_resfd, this.#signal, true);
-    const context = this.#context[0]!;
+    const context = this.#context;
     const { syscall, address } = this.#libc;
     const requests = address(this.#requests);
-    if (!this.#usable || syscall(SYS_io_submit, context, 1, requests, 0, 0) !== 1) {
+    if (context === undefined || syscall(SYS_io_submit, context, 1, requests, 0, 0) !== 1) {
       return new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
     }
     await this.#reader.read();
@@ -132,7 +158,7 @@ class LoopWaiter implements Waiter {
   async close(): Promise<void> {
     const libc = this.#libc;
     const id = eventfdId(libc, this.#signal);
-    if (this.#usable) libc.syscall(SYS_io_destroy, this.#context[0]!, 0, 0, 0, 0);
+    giveBack(libc, this.#context);
     await this.#reader.cancel();
     libc.close(this.#signal);
     if (id === undefined) return;

@@ -14,7 +14,7 @@ import { watch } from "../mod.ts";
 import { Observer, within } from "../scripts/real_work/observer.ts";
 import { isRoot, moduleCommand } from "../scripts/real_work/process.ts";
 import { isUserMode } from "./kernel.ts";
-import { moduleFile, runScript } from "./runtime.ts";
+import { isDeno, moduleFile, runScript } from "./runtime.ts";
 
 /** A filesystem where nobody else works, and that is in memory. */
 const QUIET = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
@@ -487,4 +487,45 @@ async function endOf(
     child.kill("SIGKILL");
     await ended;
   }
+}
+
+// In Bun the kernel's poll has a page of memory (io_setup(2)), which is kept, as its end has everything wait.
+if (!isDeno) {
+  test(
+    "there is one poll of the kernel, whatever threads have watched",
+    { timeout: 60_000 },
+    async () => {
+      using directory = new Directory();
+      const { polls, inWorkers, after } = await measure(
+        `
+      const polls = () => readFileSync("/proc/self/maps", "utf8").match(/\\[aio\\]/g)?.length ?? 0;
+      const source = \`
+        import { readFileSync } from "node:fs";
+        import { watch } from ${JSON.stringify(moduleFile("mod.ts"))};
+        const watcher = watch(${JSON.stringify(directory.path)});
+        await watcher.ready;
+        const count = readFileSync("/proc/self/maps", "utf8").match(/\\\\[aio\\\\]/g).length;
+        await watcher.close();
+        postMessage(count);
+      \`;
+      for (let i = 0; i < 3; i++) {
+        const watcher = watch(directory, { backend: "inotify" });
+        await watcher.ready;
+        await watcher.close();
+      }
+      const before = polls();
+      const inWorkers = [];
+      for (let i = 0; i < 3; i++) {
+        const worker = new Worker(URL.createObjectURL(new Blob([source])), { type: "module" });
+        inWorkers.push(await new Promise((resolve) => worker.onmessage = ({ data }) => resolve(data)));
+        worker.terminate();
+      }
+      console.log(JSON.stringify({ polls: before, inWorkers: Math.max(...inWorkers), after: polls() }));
+      process.exit();
+      `,
+        directory.path,
+      );
+      assert.deepEqual({ polls, inWorkers, after }, { polls: 1, inWorkers: 2, after: 1 });
+    },
+  );
 }
