@@ -7,6 +7,7 @@
 import type { PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import { AT_EMPTY_PATH } from "../ffi/abi/open.ts";
 import { statx, STATX_BASIC_STATS } from "../ffi/abi/statx.ts";
+import { isRecent } from "../ffi/file_time.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";
 import type { Cache } from "./decision.ts";
@@ -20,12 +21,6 @@ export interface FileVersion {
   readonly size: bigint;
   readonly seen: bigint;
 }
-
-/**
- * How long after a change the next one may have the same time: the kernel's clock ticks that slowly before Linux 6.13, at
- * CONFIG_HZ=100. In ns.
- */
-const TICK = 20_000_000n;
 
 /** The state of an open file; undefined where it cannot be told. */
 export function fileVersion(libc: Libc, fd: number): FileVersion | undefined {
@@ -49,7 +44,7 @@ export function remember(
   since?: FileVersion,
 ): boolean {
   if (cache === "always") return group.ignore(fd, bits, true);
-  if (since !== undefined && since.seen - since.changed < TICK) return false;
+  if (since !== undefined && isRecent(since.changed, since.seen)) return false;
   if (group.isWritten(fd) === true || !group.ignore(fd, bits, false)) return false;
   if (since === undefined) return true;
   // From here on a change ends it; one in between is seen.

@@ -378,6 +378,6 @@ test("nobody may not wait where nobody may look", { skip: !isRoot && "needs root
 // As root a mark on the filesystem covers everything; nobody gets a mark a directory.
 if (isRoot) {
   test("all of this as nobody", { timeout: 120_000 }, async () => {
-    await testAsNobody("tests/missing_test.ts", 39);
+    await testAsNobody("tests/missing_test.ts", 42);
   });
 }

@@ -7,7 +7,10 @@ import { tmpdir } from "node:os";
 import process from "node:process";
 import { join } from "node:path";
 import test, { after } from "node:test";
+import { MountReader } from "../backends/mounts/mount_table.ts";
 import { parseMountInfo } from "../backends/mounts/mountinfo.ts";
+import { openNamespace } from "../backends/mounts/namespace.ts";
+import { openLibc } from "../ffi/libc.ts";
 import { capabilities, listMounts, type MountEvent, type MountOptions, mounts } from "../mod.ts";
 import { isInstalled } from "../scripts/real_work/process.ts";
 import { CAPACITY } from "../watch/queue.ts";
@@ -333,6 +336,30 @@ for (const backend of ["fanotify", "mountinfo"] as const) {
     if (isExact) assert.deepEqual([scans, listings - before.listings], [0, 0], "nothing was read");
   });
 }
+
+test("mountinfo: a mount has one id, however many come while the table is read", {
+  skip: needs("mountinfo", "cc"),
+  timeout: 60_000,
+}, async () => {
+  await using namespace = await Namespace.open();
+  const libc = await openLibc();
+  const reader = new MountReader(libc, openNamespace(libc, namespace.pid), false);
+  const ids = new Map<string, Set<number>>();
+  let isBurst = true;
+  const bursts = `for i in 1 2 3 4 5 6; do mkdir m$i && ${calls} burst m$i 400 0; done`;
+  const burst = namespace.run(bursts).finally(() => isBurst = false);
+  let looks = 0;
+  for (; isBurst; looks++) {
+    for (const { id, point } of reader.all().values()) {
+      if (!/\/m\d\/\d+$/.test(point)) continue; // on others there may be several
+      ids.set(point, (ids.get(point) ?? new Set()).add(id));
+    }
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  await burst;
+  assert.deepEqual([...ids].filter(([, several]) => several.size > 1), []);
+  assert(looks > 1 && ids.size > 0, `${looks} looks, ${ids.size} mounts`);
+});
 
 test("what the kernel drops is lost, and then found by comparing", {
   skip: needs("fanotify", "cc"),

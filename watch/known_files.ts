@@ -12,15 +12,10 @@ import {
   MetadataReader,
 } from "../backends/metadata/state.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT } from "../ffi/abi/stat.ts";
+import { isRecent } from "../ffi/file_time.ts";
 import type { Libc } from "../ffi/port.ts";
 import { latin1Bytes, latin1Text } from "../ffi/text.ts";
 import { LinkNames } from "./link_names.ts";
-
-/**
- * In how many ms two changes may have the same time: 2 s on FAT; a tick of the kernel's clock, 10 ms at most, on other
- * filesystems before Linux 6.13, which makes times finer where somebody looks.
- */
-const COARSEST = 2000;
 
 /** A file that is known, as it was last told and as it is now. */
 export interface SeenFile {
@@ -108,8 +103,11 @@ export class KnownFiles {
     const wasTold = before?.changed === file.changed && this.#baseline.isTold(row);
     const { xattrs = before?.xattrs } = file;
     const { xflags, projectId } = file.xflags === undefined && before ? before : file;
-    const isRecent = file.changed > BigInt(Date.now() - COARSEST) * 1_000_000n;
-    this.#set({ ...file, xattrs, xflags, projectId }, isTold || wasTold, isRecent);
+    this.#set(
+      { ...file, xattrs, xflags, projectId },
+      isTold || wasTold,
+      isRecent(file.changed),
+    );
   }
 
   /** Notes a part of it. */

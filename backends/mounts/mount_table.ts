@@ -13,9 +13,6 @@ import { type MountInfo, parseMountInfo } from "./mountinfo.ts";
 import type { MountNamespace } from "./namespace.ts";
 import { listMountIds, mountById, tellsSources } from "./statmount.ts";
 
-/** How often mounts may change while they are read from two places that have to agree. */
-const TRIES = 3;
-
 /** Reads the mounts of a namespace, and counts how. */
 export class MountReader {
   readonly #libc: Libc;
@@ -75,20 +72,21 @@ export class MountReader {
 
   /** From the table, with unique ids where the kernel has them, which is since Linux 6.8. */
   #scanned(): Mount[] {
-    for (let tries = 1;; tries++) {
-      const uniqueIds = this.#uniqueIds();
-      const table = this.#table();
-      // What came or went in between is in one of them only; the table is right then, and its own ids serve.
-      const agree = uniqueIds === undefined || table.every(({ id }) => uniqueIds.has(id));
-      if (!agree && tries < TRIES) continue;
-      const unique = (id: number) => uniqueIds?.get(id) ?? id;
-      return table.map(({ id, parent, ...rest }) => ({
-        id: unique(id),
-        parent: unique(parent),
-        tableId: id,
-        ...rest,
-      }));
+    const uniqueIds = this.#uniqueIds();
+    const table = this.#table();
+    if (uniqueIds !== undefined && table.some(({ id }) => !uniqueIds.has(id))) {
+      // What came in between is in what is listed now, unless it has gone again: then its own id serves.
+      for (const [id, unique] of this.#uniqueIds() ?? []) {
+        if (!uniqueIds.has(id)) uniqueIds.set(id, unique);
+      }
     }
+    const unique = (id: number) => uniqueIds?.get(id) ?? id;
+    return table.map(({ id, parent, ...rest }) => ({
+      id: unique(id),
+      parent: unique(parent),
+      tableId: id,
+      ...rest,
+    }));
   }
 
   /** Unique ids by the table's. */
