@@ -7,6 +7,7 @@
 import process from "node:process";
 import { OPERATION_BITS, PermissionGroup } from "../backends/fanotify/permission_group.ts";
 import { FileEvent } from "../classify/event.ts";
+import { EISDIR } from "../ffi/abi/errno.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK } from "../ffi/abi/poll.ts";
 import { O_CLOEXEC, O_PATH } from "../ffi/abi/open.ts";
 import { deferred } from "../ffi/deferred.ts";
@@ -18,7 +19,6 @@ import {
   WatchLimitError,
 } from "../ffi/errno.ts";
 import { fileStatus, pathOfFd, statusBehind } from "../ffi/file.ts";
-import { EISDIR } from "../ffi/abi/errno.ts";
 import { openLibc } from "../ffi/libc.ts";
 import type { Libc } from "../ffi/port.ts";
 import { cString } from "../ffi/text.ts";

@@ -103,11 +103,8 @@ export class KnownFiles {
     const wasTold = before?.changed === file.changed && this.#baseline.isTold(row);
     const { xattrs = before?.xattrs } = file;
     const { xflags, projectId } = file.xflags === undefined && before ? before : file;
-    this.#set(
-      { ...file, xattrs, xflags, projectId },
-      isTold || wasTold,
-      isRecent(file.changed),
-    );
+    const state = { ...file, xattrs, xflags, projectId };
+    this.#set(state, isTold || wasTold, isRecent(file.changed));
   }
 
   /** Notes a part of it. */
