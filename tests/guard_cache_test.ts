@@ -207,20 +207,21 @@ for (1..$count) {
 print $passed;
 `;
 
+/** Opens are remembered, and reads denied. */
+const remembering = (cache: Cache): GuardOptions => ({
+  rules: [{ operation: "open", verdict: "allow", cache }, { verdict: "deny" }],
+});
+
 /** What a guard does to the marks of a file that is read, and what else is done meanwhile. */
 const CHANGES: Readonly<
   Record<string, readonly [GuardOptions, (path: string, gate: Guard) => void]>
 > = {
   "remembered until it is modified": [
-    {
-      rules: [{ operation: "open", verdict: "allow", cache: "until-modified" }, {
-        verdict: "deny",
-      }],
-    },
+    remembering("until-modified"),
     (path) => appendFileSync(path, "more"),
   ],
   "remembered for good, and forgotten": [
-    { rules: [{ operation: "open", verdict: "allow", cache: "always" }, { verdict: "deny" }] },
+    remembering("always"),
     (path, gate) => void gate.forget(path),
   ],
   "looked at for writers": [
@@ -245,12 +246,10 @@ for (const [what, [options, change]] of Object.entries(CHANGES)) {
     });
     try {
       const { stdout, stderr } = await files.run("perl", "-e", READER, path, `${READS}`);
-
       assert.deepEqual({ stdout, stderr }, { stdout: "0", stderr: "" });
     } finally {
       clearInterval(changing);
     }
-
     assert.equal(gate.stats().denied, READS);
   });
 }

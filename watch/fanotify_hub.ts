@@ -382,13 +382,11 @@ export class FanotifyHub extends FanotifyTree {
     if (child !== undefined) {
       this.#untangle(child, to?.directory);
       this.targetsMoved(child, about);
-      if (to === undefined) {
-        if (!this.holdsTarget(child)) this.abandon(child);
-      } else {
+      if (to !== undefined) {
         this.tree.move(child, to.directory, to.name, to.nameBytes);
         this.relinked(child); // to where targets in it were found already
         this.disarm(child);
-      }
+      } else if (!this.holdsTarget(child)) this.abandon(child);
     }
     if (to === undefined) return;
     const node = child ?? this.learn(to.directory, to.name, key, to.nameBytes);

@@ -221,7 +221,6 @@ export class PermissionGroup {
 
   /** Takes back what {@linkcode ignore} added. */
   unignore(file: OpenOrNamed, mask: number): void {
-    this.#keep(file);
     // FAN_PRE_ACCESS is refused where the group, or the kernel, has it not.
     for (const bits of [mask, mask & ~FAN_PRE_ACCESS]) {
       if (this.#markFile(FAN_MARK_REMOVE | FAN_MARK_IGNORE, bits, file)) return;

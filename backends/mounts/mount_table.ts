@@ -72,14 +72,11 @@ export class MountReader {
 
   /** From the table, with unique ids where the kernel has them, which is since Linux 6.8. */
   #scanned(): Mount[] {
-    const uniqueIds = this.#uniqueIds();
+    const before = this.#uniqueIds();
     const table = this.#table();
-    if (uniqueIds !== undefined && table.some(({ id }) => !uniqueIds.has(id))) {
-      // What came in between is in what is listed now, unless it has gone again: then its own id serves.
-      for (const [id, unique] of this.#uniqueIds() ?? []) {
-        if (!uniqueIds.has(id)) uniqueIds.set(id, unique);
-      }
-    }
+    const isListed = before === undefined || table.every(({ id }) => before.has(id));
+    // What came in between is in what is listed now, unless it has gone again: then its own id serves.
+    const uniqueIds = isListed ? before : new Map([...this.#uniqueIds() ?? [], ...before]);
     const unique = (id: number) => uniqueIds?.get(id) ?? id;
     return table.map(({ id, parent, ...rest }) => ({
       id: unique(id),

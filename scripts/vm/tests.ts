@@ -1,6 +1,6 @@
 /**
- * Which tests are run on other kernels by default: those that ask the kernel most for the time that they take, a few minutes. `--all` is
- * the whole suite.
+ * Which tests are run on other kernels by default: those that ask the kernel most for the time that they take, a few
+ * minutes. `--all` is the whole suite.
  *
  * @module
  */
